@@ -1,0 +1,188 @@
+"""Renew nix/python/lock.json from pyproject.toml and say what moved.
+
+uv resolves; this keeps of its answer what Nix needs and no network address: for each package the
+version, what it depends on, and for each platform the one wheel to take, as file name and sha256.
+"""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging import tags
+from packaging.markers import Marker
+from packaging.utils import parse_wheel_filename
+
+type Lock = dict[str, Any]
+
+ROOT = "dagma"
+PYTHON = (3, 13)
+# The oldest C library of the two package sets decides: glibc 2.41 (Debian 13), macOS 14.
+GLIBC_MINOR = 41
+MACOS = (14, 0)
+
+
+def linux_platforms(machine: str) -> Iterator[str]:
+    """Yield the wheel platforms of glibc 2.41 down to 2.5, best first (PEP 600)."""
+    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    for minor in range(GLIBC_MINOR, 4, -1):
+        yield f"manylinux_2_{minor}_{machine}"
+        if minor in legacy:
+            yield f"{legacy[minor]}_{machine}"
+    yield f"linux_{machine}"
+
+
+# Per Nix system: the values its environment markers see (PEP 508) and its wheel platforms.
+SYSTEMS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "x86_64-linux": (
+        {"sys_platform": "linux", "platform_machine": "x86_64"},
+        list(linux_platforms("x86_64")),
+    ),
+    "aarch64-linux": (
+        {"sys_platform": "linux", "platform_machine": "aarch64"},
+        list(linux_platforms("aarch64")),
+    ),
+    "aarch64-darwin": (
+        {"sys_platform": "darwin", "platform_machine": "arm64"},
+        list(tags.mac_platforms(MACOS, "arm64")),
+    ),
+}
+
+
+def marker_environment(system: str) -> dict[str, str]:
+    """Return the PEP 508 marker environment of CPython 3.13 on a Nix system."""
+    values = SYSTEMS[system][0]
+    version = ".".join(map(str, PYTHON))
+    return values | {
+        "extra": "",
+        "implementation_name": "cpython",
+        "implementation_version": f"{version}.0",
+        "os_name": "posix",
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": values["sys_platform"].capitalize(),
+        "platform_version": "",
+        "python_full_version": f"{version}.0",
+        "python_version": version,
+    }
+
+
+def best_wheel(files: Iterable[str], system: str) -> str | None:
+    """Return the wheel that pip would take on a system, or None when there is none."""
+    platforms = SYSTEMS[system][1]
+    supported = [
+        *tags.cpython_tags(PYTHON, platforms=platforms),
+        *tags.compatible_tags(PYTHON, "cp313", platforms=platforms),
+    ]
+    rank = {tag: place for place, tag in reversed(list(enumerate(supported)))}
+    ranked = [
+        (min(rank[tag] for tag in matching), file)
+        for file in files
+        if (matching := parse_wheel_filename(file)[3] & rank.keys())
+    ]
+    return min(ranked)[1] if ranked else None
+
+
+def edges(package: Lock, extras: Iterable[str], groups: Iterable[str]) -> list[Lock]:
+    """Return what a package requires with some of its extras and dependency groups."""
+    optional = package.get("optional-dependencies", {})
+    development = package.get("dev-dependencies", {})
+    return (
+        package.get("dependencies", [])
+        + [edge for extra in extras for edge in optional.get(extra, [])]
+        + [edge for group in groups for edge in development.get(group, [])]
+    )
+
+
+def closure(packages: Lock, start: list[Lock], system: str) -> dict[str, set[str]]:
+    """Return every package reached on a system, each with what it depends on there."""
+    environment = marker_environment(system)
+    reached: dict[str, set[str]] = {}
+    done: set[tuple[str, str]] = set()
+    todo = [("", edge) for edge in start]
+    while todo:
+        parent, edge = todo.pop()
+        if "marker" in edge and not Marker(edge["marker"]).evaluate(environment):
+            continue
+        name = edge["name"]
+        if parent:
+            reached[parent].add(name)
+        reached.setdefault(name, set())
+        for extra in ["", *edge.get("extra", [])]:
+            if (name, extra) not in done:
+                done.add((name, extra))
+                found = edges(packages[name], [extra], []) if extra else edges(packages[name], [], [])
+                todo += [(name, child) for child in found]
+    return reached
+
+
+def wheels(package: Lock, systems: Iterable[str]) -> Lock:
+    """Return per system the file and sha256 (SRI without the prefix: hex) of a package's wheel.
+
+    Raises:
+        SystemExit: A system has no wheel.
+    """
+    hashes = {w["url"].rsplit("/", 1)[1]: w["hash"] for w in package.get("wheels", [])}
+    chosen = {}
+    for system in systems:
+        file = best_wheel(hashes, system)
+        if file is None:
+            name = f"{package['name']} {package['version']}"
+            sys.exit(f"lock: {name} has no wheel for {system}; exclude that version in pyproject")
+        chosen[system] = {"file": file, "sha256": hashes[file].removeprefix("sha256:")}
+    return chosen
+
+
+def read_uv_lock(uv_lock: Lock) -> Lock:
+    """Return the content of lock.json for the parsed content of uv.lock."""
+    packages = {package["name"]: package for package in uv_lock["package"]}
+    root = packages[ROOT]
+    roles = {ROOT: root["dependencies"], **root["dev-dependencies"]}
+    everything = edges(root, [], root["dev-dependencies"])
+    reached = {system: closure(packages, everything, system) for system in SYSTEMS}
+    names = sorted(set().union(*reached.values()))
+    return {
+        "roles": {role: sorted(edge["name"] for edge in found) for role, found in roles.items()},
+        "packages": {name: locked(packages[name], reached) for name in names},
+    }
+
+
+def locked(package: Lock, reached: dict[str, dict[str, set[str]]]) -> Lock:
+    """Return one package's entry of lock.json; `reached` is the closure of every system."""
+    name = package["name"]
+    systems = [system for system in SYSTEMS if name in reached[system]]
+    return {
+        "version": package["version"],
+        "dependencies": sorted(set().union(*(reached[system][name] for system in systems))),
+        "wheels": wheels(package, systems),
+    }
+
+
+def moved(old: Lock, new: Lock) -> list[str]:
+    """Return a line for each package that came, went or changed its version."""
+    before = {name: p["version"] for name, p in old.get("packages", {}).items()}
+    after = {name: p["version"] for name, p in new["packages"].items()}
+    return [
+        f"{name}: {before.get(name, 'absent')} -> {after.get(name, 'absent')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def main(root: Path) -> None:
+    """Resolve anew in a checkout and write its nix/python/lock.json."""
+    command = ["uv", "lock", "--upgrade", "--no-progress", "--python", sys.executable]
+    if subprocess.run(command, cwd=root, check=False).returncode:
+        sys.exit("lock: uv found no resolution (its message is above); the lock stays as it was")
+    target = root / "nix/python/lock.json"
+    old = json.loads(target.read_text()) if target.exists() else {}
+    new = read_uv_lock(tomllib.loads((root / "uv.lock").read_text()))
+    target.write_text(json.dumps(new, indent=1) + "\n")
+    print("\n".join(moved(old, new)) or "wheels: nothing moved")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
