@@ -166,7 +166,8 @@ def download_wheels(wheels: Dict[str, Artifact], folder: Path) -> List[Path]:
         requirements.write("".join(lines))
         requirements.flush()
         try:
-            watch(pip_command(Path(requirements.name), folder), folder, f"wheels of {len(wheels)}")
+            command = pip_command(Path(requirements.name), folder)
+            watch(command, folder, "wheels", {"TMPDIR": str(folder)})
         except subprocess.CalledProcessError as error:
             raise BringError(pip_sentence(error.output)) from error
     for wheel in wheels.values():
@@ -349,7 +350,7 @@ def vendor(module: str, version: str, folder: Path) -> Path:
     settings = {"GOTOOLCHAIN": "local", "GOSUMDB": "off", "GOFLAGS": "-modcacherw -mod=mod"}
     settings["GOMODCACHE"] = str(folder / "modules")
     settings.update(machine_proxy())
-    go = ["nix", "run", f"path:{HERE}#go", "--"]
+    go = ["nix", "run", f"path:{HERE.parent}?dir=registry#go", "--"]
     try:
         watch([*go, "version"], folder, "building Go")
         watch([*go, "mod", "download", f"{module}@v{version}"], folder, "Go modules", settings)

@@ -1,0 +1,22 @@
+# `nix run .#lock`: renews both locks of the checkout it is run in, and prints what moved.
+{
+  pkgs,
+  # ./python of the same set.
+  python,
+}:
+pkgs.writeShellApplication {
+  name = "lock";
+  runtimeInputs = [
+    python.dev
+    pkgs.coreutils
+  ];
+  text = ''
+    if ! [ -e nix/python/lock.json ]; then
+      echo "lock: run it in a checkout of dagma" >&2
+      exit 1
+    fi
+    python nix/python/lock.py .
+    python nix/registry/lock.py .
+  '';
+  meta.mainProgram = "lock";
+}

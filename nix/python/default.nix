@@ -1,0 +1,157 @@
+# Python environments, one per role: each pinned wheel becomes one store path, a role's environment
+# links the closure of its dependency group. Adding or changing a package rebuilds that one wheel.
+{
+  # A package set with the names listed in ../README.md.
+  pkgs,
+}:
+let
+  inherit (pkgs) lib;
+  python = pkgs.python313;
+  system = pkgs.stdenv.hostPlatform.system;
+  locked = builtins.fromJSON (builtins.readFile ./lock.json);
+  project = (builtins.fromTOML (builtins.readFile ../../pyproject.toml)).project;
+
+  # name -> its wheel file as a store path.
+  file =
+    name:
+    let
+      package = locked.packages.${name};
+      wheel =
+        package.wheels.${system}
+          or (throw "${name} ${package.version} has no wheel for ${system} in nix/python/lock.json: run `nix run .#lock`");
+      # name-version[-build]-python-abi-platform.whl, and no part but the build holds a dash.
+      part = builtins.match "([^-]+)-(.+)-([^-]+)-([^-]+)-([^-]+)\\.whl" wheel.file;
+    in
+    pkgs.fetchPypi {
+      format = "wheel";
+      pname = builtins.elemAt part 0;
+      version = builtins.elemAt part 1;
+      dist = builtins.elemAt part 2;
+      python = builtins.elemAt part 2;
+      abi = builtins.elemAt part 3;
+      platform = builtins.elemAt part 4;
+      inherit (wheel) sha256;
+    };
+
+  # name -> the installed wheel.
+  wheels = builtins.mapAttrs (
+    name: package:
+    pkgs.runCommand "${name}-${package.version}"
+      (
+        {
+          nativeBuildInputs = [ python ];
+          PYTHONPATH = file "installer";
+        }
+        // (
+          if pkgs.stdenv.hostPlatform.isLinux then
+            {
+              patchelf = "${pkgs.patchelf}/bin/patchelf";
+              libraries = lib.unique [
+                "${pkgs.stdenv.cc.cc.lib}/lib"
+                "${pkgs.zlib}/lib"
+              ];
+              loader = pkgs.stdenv.cc.bintools.dynamicLinker;
+            }
+          else
+            { }
+        )
+      )
+      ''
+        python3.13 ${./install.py} ${file name} "$out"
+      ''
+  ) locked.packages;
+
+  # The names of a group's packages and all that they depend on, on this system.
+  closure =
+    groups:
+    map (item: item.key) (
+      builtins.genericClosure {
+        startSet = map (key: { inherit key; }) (builtins.concatMap (group: locked.roles.${group}) groups);
+        operator =
+          item:
+          map (key: { inherit key; }) (
+            builtins.filter (
+              name: locked.packages.${name}.wheels ? ${system}
+            ) locked.packages.${item.key}.dependencies
+          );
+      }
+    );
+
+  # Installed packages -> one environment.
+  link =
+    name: packages:
+    pkgs.runCommand name {
+      nativeBuildInputs = [ python ];
+      inherit packages;
+      meta.mainProgram = "python";
+    } ''python3.13 ${./environment.py} "$out" $packages'';
+
+  # What importlib.metadata and the `dagma` command need, without the code.
+  metadata = pkgs.runCommand "dagma-metadata-${project.version}" { } ''
+    info=$out/lib/python3.13/site-packages/dagma-${project.version}.dist-info
+    mkdir -p "$info" "$out/bin"
+    cat >"$info/METADATA" <<'EOF_METADATA'
+    Metadata-Version: 2.4
+    Name: dagma
+    Version: ${project.version}
+    EOF_METADATA
+    cat >"$out/bin/dagma" <<'EOF_SCRIPT'
+    #!@python@
+    import sys
+    from dagma.cli import main
+    sys.exit(main())
+    EOF_SCRIPT
+    chmod 755 "$out/bin/dagma"
+  '';
+
+  # The last and small path: an edit of the source makes only this one and the links new.
+  code =
+    pkgs.runCommand "dagma-${project.version}"
+      {
+        nativeBuildInputs = [ python ];
+        source = ../../src/dagma;
+        topology = ../../process-compose.yaml;
+      }
+      ''
+        site=$out/lib/python3.13/site-packages
+        mkdir -p "$site"
+        cp -r "$source" "$site/dagma"
+        chmod -R u+w "$site"
+        cp "$topology" "$site/dagma/process-compose.yaml"
+        python3.13 -m compileall -q --invalidation-mode unchecked-hash "$site"
+      '';
+
+  environment = name: groups: link name (map (package: wheels.${package}) (closure groups));
+  withDagma =
+    name: groups:
+    link name (
+      map (package: wheels.${package}) (closure groups)
+      ++ [
+        metadata
+        code
+      ]
+    );
+in
+{
+  inherit wheels closure project;
+
+  # What runs in production, by role.
+  user-code = withDagma "user-code" [ "dagma" ];
+  webserver = withDagma "webserver" [
+    "dagma"
+    "webserver"
+  ];
+  mlflow-server = environment "mlflow-server" [ "mlflow-server" ];
+
+  # The roles in one environment, for a stack on one machine.
+  stack = withDagma "stack" [
+    "dagma"
+    "webserver"
+    "mlflow-server"
+  ];
+
+  # Everything but the code itself, which a developer imports from the checkout.
+  dev = link "dev" (
+    map (package: wheels.${package}) (closure (builtins.attrNames locked.roles)) ++ [ metadata ]
+  );
+}

