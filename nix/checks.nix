@@ -1,1 +1,76 @@
-{ pkgs, python, stack, source }: { }
+# The checks of `nix flake check`; each leaves its report in $out.
+{
+  pkgs,
+  # ./python and ./stack.nix of the same set.
+  python,
+  stack,
+  # The flake's own source.
+  source,
+  # All outputs of ./default.nix, these checks among them.
+  outputs,
+}:
+let
+  inherit (pkgs) lib;
+
+  # Commands in a writable copy of the checkout, their output both shown and kept.
+  inCheckout =
+    name: tools: script:
+    pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
+      export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
+      cp -r ${source} "$TMPDIR/checkout"
+      chmod -R u+w "$TMPDIR/checkout"
+      cd "$TMPDIR/checkout"
+      mkdir "$out"
+      {
+        ${script}
+      } 2>&1 | tee "$out/report.txt"
+    '';
+
+  services = builtins.filter (service: service != python.stack) stack.services;
+
+  # A headline, then what every output evaluates to with a package set.
+  evaluated = title: set: [ title ] ++ import ./evaluate.nix { inherit set source; };
+  evaluations =
+    builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))
+      [
+        "x86_64-linux"
+        "aarch64-linux"
+      ]
+    ++
+      builtins.concatMap
+        (system: evaluated "nixpkgs' signatures, ${system}" (import ./stand-in.nix { inherit system; }))
+        [
+          "x86_64-linux"
+          "aarch64-linux"
+          "aarch64-darwin"
+        ];
+in
+{
+  # Style, types and shell scripts.
+  lint = inCheckout "lint" [ python.dev pkgs.shellcheck ] ''
+    ruff check
+    ruff format --check
+    mypy
+    shellcheck nixw .ci/run nix/registry/debian.sh
+  '';
+
+  # What needs no service.
+  unit = inCheckout "unit" ([ python.test ] ++ services) ''
+    python -m pytest tests/unit -p no:cacheprovider
+  '';
+
+  # The real stack, started inside the build sandbox and driven through GraphQL.
+  stack = inCheckout "stack" ([ python.test ] ++ services) ''
+    python -m pytest tests/stack -p no:cacheprovider
+  '';
+
+  # Every output of both package sets evaluates, for every system.
+  evaluation = pkgs.runCommand "check-evaluation" { } ''
+    printf '%s\n' ${lib.escapeShellArg (builtins.concatStringsSep "\n" evaluations)} >"$out"
+  '';
+
+  # What a user can build, is built.
+  outputs = pkgs.runCommand "check-outputs" { } ''
+    printf '%s\n' ${toString (builtins.attrValues (outputs.packages // outputs.programs))} >"$out"
+  '';
+}

@@ -15,8 +15,8 @@ pkgs.writeShellApplication {
       echo "lock: run it in a checkout of dagma" >&2
       exit 1
     fi
-    python nix/python/lock.py .
-    python nix/registry/lock.py .
+    python nix/python/lock_wheels.py .
+    python nix/registry/lock_debian.py .
   '';
   meta.mainProgram = "lock";
 }

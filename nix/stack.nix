@@ -24,14 +24,26 @@ let
       runtimeInputs = services;
       text = ''
         export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes}}"
-        export SSL_CERT_FILE="''${SSL_CERT_FILE-${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt}"
+        ${certificates}
         exec dagma ${arguments} "$@"
       '';
       meta.mainProgram = name;
     };
 
-  # The default corpus of the recipes example.
-  recipes = "${pkgs.gnome-recipes}/share/gnome-recipes";
+  # The machine's certificates, which hold those of a company's proxy; else the set's.
+  certificates = ''
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+      ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt; do
+      if [ -e "$bundle" ]; then break; fi
+    done
+    export SSL_CERT_FILE="''${SSL_CERT_FILE-$bundle}"
+  '';
+
+  # The default corpus of the recipes example: the data alone, since the program it comes with is a
+  # desktop one and refers to all of GTK.
+  recipes = pkgs.runCommand "recipes" { } ''
+    cp -r ${pkgs.gnome-recipes}/share/gnome-recipes "$out"
+  '';
 in
 {
   inherit services recipes;

@@ -45,12 +45,12 @@ let
         // (
           if pkgs.stdenv.hostPlatform.isLinux then
             {
-              patchelf = "${pkgs.patchelf}/bin/patchelf";
-              libraries = lib.unique [
+              PATCHELF = "${pkgs.patchelf}/bin/patchelf";
+              LIBRARIES = lib.unique [
                 "${pkgs.stdenv.cc.cc.lib}/lib"
                 "${pkgs.zlib}/lib"
               ];
-              loader = pkgs.stdenv.cc.bintools.dynamicLinker;
+              LOADER = pkgs.stdenv.cc.bintools.dynamicLinker;
             }
           else
             { }
@@ -61,19 +61,18 @@ let
       ''
   ) locked.packages;
 
-  # The names of a group's packages and all that they depend on, on this system.
+  # The names of some groups' packages and of all that they depend on, on this system. A package
+  # without a wheel for it is one that the system does not need.
   closure =
     groups:
+    let
+      items = names: map (key: { inherit key; }) (builtins.filter here names);
+      here = name: locked.packages.${name}.wheels ? ${system};
+    in
     map (item: item.key) (
       builtins.genericClosure {
-        startSet = map (key: { inherit key; }) (builtins.concatMap (group: locked.roles.${group}) groups);
-        operator =
-          item:
-          map (key: { inherit key; }) (
-            builtins.filter (
-              name: locked.packages.${name}.wheels ? ${system}
-            ) locked.packages.${item.key}.dependencies
-          );
+        startSet = items (builtins.concatMap (group: locked.roles.${group}) groups);
+        operator = item: items locked.packages.${item.key}.dependencies;
       }
     );
 
@@ -121,6 +120,7 @@ let
         python3.13 -m compileall -q --invalidation-mode unchecked-hash "$site"
       '';
 
+  everything = map (package: wheels.${package}) (closure (builtins.attrNames locked.roles));
   environment = name: groups: link name (map (package: wheels.${package}) (closure groups));
   withDagma =
     name: groups:
@@ -150,8 +150,13 @@ in
     "mlflow-server"
   ];
 
-  # Everything but the code itself, which a developer imports from the checkout.
-  dev = link "dev" (
-    map (package: wheels.${package}) (closure (builtins.attrNames locked.roles)) ++ [ metadata ]
+  # Everything but the code itself, which a developer imports from the checkout; and with it.
+  dev = link "dev" (everything ++ [ metadata ]);
+  test = link "test" (
+    everything
+    ++ [
+      metadata
+      code
+    ]
   );
 }

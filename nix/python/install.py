@@ -1,7 +1,7 @@
 """Install one wheel into a store path: unpack, point its ELF files at the set's libraries, compile.
 
 Usage: python install.py WHEEL OUT, with `installer` importable. On Linux the environment gives
-`patchelf` (the program), `libraries` (folders) and `loader` (the dynamic linker).
+PATCHELF (the program), LIBRARIES (folders) and LOADER (the dynamic linker).
 """
 
 import compileall
@@ -53,7 +53,7 @@ def elf_files(out: Path) -> Iterator[Path]:
 
 def patchelf(*arguments: str) -> str:
     """Run patchelf; returns what it printed, nothing if the file is static."""
-    command = [os.environ["patchelf"], *arguments]
+    command = [os.environ["PATCHELF"], *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -71,9 +71,9 @@ def patch(path: Path, bundled: set[str]) -> None:
         sys.exit(f"install: {path.name} needs {', '.join(sorted(unknown))}: add it to PROVIDED")
     path.chmod(0o755)
     if patchelf("--print-interpreter", str(path)):
-        patchelf("--set-interpreter", os.environ["loader"], str(path))
+        patchelf("--set-interpreter", os.environ["LOADER"], str(path))
     if needed & PROVIDED:
-        folders = os.environ["libraries"].split()
+        folders = os.environ["LIBRARIES"].split()
         patchelf("--add-rpath", ":".join(folders), str(path))
 
 

@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Optional
 
 from debian import Apt, BringError, Package, compare, deb_name, last_line, run
 from store import Artifact, archive_sha256
@@ -46,7 +47,7 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def watch(command: List[str], folder: Path, what: str, env: Optional[Dict[str, str]] = None) -> str:
+def watch(command: list[str], folder: Path, what: str, env: Optional[dict[str, str]] = None) -> str:
     """Run a downloading program to its end and return what it printed.
 
     Every few seconds a line says how much is in its folder.
@@ -77,20 +78,20 @@ def progress(folder: Path) -> str:
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):  # a partial file that was renamed meanwhile
-                sizes.append(os.lstat(os.path.join(parent, name)).st_size)
+                sizes.append((Path(parent) / name).lstat().st_size)
     return f"{len(sizes)} files, {sum(sizes) // 1_000_000} MB"
 
 
 # --- locks ----------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> Dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """Return a JSON file's object."""
-    content: Dict[str, Any] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(path.read_text())
     return content
 
 
-def registry_lock() -> Dict[str, Any]:
+def registry_lock() -> dict[str, Any]:
     """Return lock.json, with what lock.local.json says of this machine put over it."""
     lock = read(HERE / "lock.json")
     local = HERE / "lock.local.json"
@@ -103,7 +104,7 @@ def registry_lock() -> Dict[str, Any]:
     return lock
 
 
-def pins(lock: Dict[str, Any], groups: List[str]) -> Dict[str, Package]:
+def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
     """Return the pinned Debian packages of some groups on this system."""
     return {
         name: Package(**systems[SYSTEM])
@@ -113,7 +114,7 @@ def pins(lock: Dict[str, Any], groups: List[str]) -> Dict[str, Package]:
     }
 
 
-def store_groups(lock: Dict[str, Any]) -> List[str]:
+def store_groups(lock: dict[str, Any]) -> list[str]:
     """Return the groups of packages that go into the store: all but Nix itself."""
     return [group for group in lock["debian"] if group != "nix"]
 
@@ -123,7 +124,7 @@ def deb_artifact(name: str, package: Package) -> Artifact:
     return Artifact(deb_name(name, package.version, SYSTEM), package.sha256)
 
 
-def wheel_artifacts() -> Dict[str, Artifact]:
+def wheel_artifacts() -> dict[str, Artifact]:
     """Return the pinned wheels of this system by requirement, `name==version`."""
     packages = read(HERE.parent / "python/lock.json")["packages"]
     return {
@@ -133,14 +134,14 @@ def wheel_artifacts() -> Dict[str, Artifact]:
     }
 
 
-def _wheel(entry: Dict[str, str]) -> Dict[str, Any]:
+def _wheel(entry: dict[str, str]) -> dict[str, Any]:
     return {"name": entry["file"], "sha256": entry["sha256"]}
 
 
 # --- wheels ---------------------------------------------------------------------------------------
 
 
-def pip_command(requirements: Path, folder: Path) -> List[str]:
+def pip_command(requirements: Path, folder: Path) -> list[str]:
     """Return the pip call that downloads wheels of CPython 3.13, whatever Python runs pip."""
     machine = platform.machine()
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(41, 4, -1)]
@@ -155,7 +156,7 @@ def pip_command(requirements: Path, folder: Path) -> List[str]:
     ]
 
 
-def download_wheels(wheels: Dict[str, Artifact], folder: Path) -> List[Path]:
+def download_wheels(wheels: dict[str, Artifact], folder: Path) -> list[Path]:
     """Download wheels into a folder and return their files.
 
     Raises:
@@ -199,7 +200,7 @@ def open_suite(suite: str) -> Apt:
     return apt
 
 
-def current(apt: Apt, packages: Dict[str, Package]) -> Dict[str, Package]:
+def current(apt: Apt, packages: dict[str, Package]) -> dict[str, Package]:
     """Return the packages, each pin that the mirror dropped replaced by the suite's version.
 
     Every replacement is said in a line; with DAGMA_LOCKED=1 it is an error.
@@ -215,7 +216,7 @@ def current(apt: Apt, packages: Dict[str, Package]) -> Dict[str, Package]:
     return result
 
 
-def replacement(apt: Apt, name: str, pin: Package, available: Dict[str, Package]) -> Package:
+def replacement(apt: Apt, name: str, pin: Package, available: dict[str, Package]) -> Package:
     """Return the suite's version of a package whose pin the mirror dropped.
 
     Raises:
@@ -233,7 +234,7 @@ def replacement(apt: Apt, name: str, pin: Package, available: Dict[str, Package]
     return now
 
 
-def remember(taken: Dict[str, Package], seed: str) -> None:
+def remember(taken: dict[str, Package], seed: str) -> None:
     """Record in the untracked lock.local.json where this machine differs from the lock."""
     lock = read(HERE / "lock.json")
     locked = pins(lock, list(lock["debian"]))
@@ -272,7 +273,7 @@ def make_seed(deb: Path, folder: Path) -> Path:
 # --- the store ------------------------------------------------------------------------------------
 
 
-def add(files: List[Path], recursive: bool = False) -> None:
+def add(files: list[Path], recursive: bool = False) -> None:
     """Add downloaded content to the Nix store, each under its file name."""
     flags = ["--recursive"] if recursive else []
     command = ["nix-store", "--add-fixed", *flags, "sha256", *map(str, files)]
@@ -281,7 +282,7 @@ def add(files: List[Path], recursive: bool = False) -> None:
         raise BringError(f"the Nix store refuses {files[0].name}: {last_line(done.stderr)}")
 
 
-def bring_wheels() -> List[Artifact]:
+def bring_wheels() -> list[Artifact]:
     """Bring the wheels that the store lacks; returns all of them."""
     wheels = wheel_artifacts()
     missing = {pin: wheel for pin, wheel in wheels.items() if not wheel.present()}
@@ -292,7 +293,7 @@ def bring_wheels() -> List[Artifact]:
     return list(wheels.values())
 
 
-def bring_debs() -> List[Artifact]:
+def bring_debs() -> list[Artifact]:
     """Bring the Debian packages and the seed that the store lacks; returns all of them."""
     lock = registry_lock()
     packages = pins(lock, store_groups(lock))
@@ -307,7 +308,7 @@ def bring_debs() -> List[Artifact]:
     return [seed, *(deb_artifact(name, package) for name, package in packages.items())]
 
 
-def add_debs(packages: Dict[str, Package]) -> str:
+def add_debs(packages: dict[str, Package]) -> str:
     """Download packages into the store; returns the seed's sha256 (hex) if it was among them."""
     say(f"bringing {len(packages)} Debian packages with apt")
     apt = Apt(data_home() / "apt", registry_lock()["suite"], SYSTEM)
@@ -339,7 +340,9 @@ def bring_go() -> Artifact:
             tree = vendor(pin["module"], pin["version"], folder)
             actual = archive_sha256(tree)
             if actual != pin["sha256"]:
-                raise BringError(f"{vendored.name} has sha256 {actual}, the lock says {pin['sha256']}: nothing was taken over")
+                raise BringError(
+                    f"{vendored.name} has sha256 {actual}, the lock says {pin['sha256']}: nothing was taken over"
+                )
             add([tree], recursive=True)
     return vendored
 
@@ -363,7 +366,7 @@ def vendor(module: str, version: str, folder: Path) -> Path:
     return tree
 
 
-def machine_proxy() -> Dict[str, str]:
+def machine_proxy() -> dict[str, str]:
     """Return where the machine's own Go, if there is one, gets its modules from."""
     if not shutil.which("go"):
         return {}
@@ -399,7 +402,7 @@ def nix() -> Path:
     return target
 
 
-def relocate(folder: Path, packages: Dict[str, Package], suite: str, target: Path) -> None:
+def relocate(folder: Path, packages: dict[str, Package], suite: str, target: Path) -> None:
     """Unpack packages, make their programs start from `target`, and move them there."""
     taken = current(open_suite(suite), packages)
     patchelf = patchelf_program(folder)
@@ -452,7 +455,7 @@ def patch(usr: Path, patchelf: Path, target: Path) -> None:
         run([*command, str(file)], usr)
 
 
-def main(arguments: List[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Run one of the two commands; an error is one sentence and exit code 1."""
     try:
         if arguments[0] == "nix":

@@ -1,13 +1,13 @@
 """Debian packages by the machine's own apt, in a private root: nothing is installed, no root needed.
 
 Mirror, proxy, credentials and certificates are those that the machine's apt is configured with.
-Runs on the machine's Python (3.9 or newer), so it uses the standard library only.
+Runs on the machine's Python, 3.9 or newer: it uses the standard library only.
 """
 
 import os
 import subprocess
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 from store import sha256_of
 
@@ -33,7 +33,7 @@ def last_line(text: str, prefix: str = "") -> str:
     return (marked or lines or ["no message"])[-1]
 
 
-def run(command: List[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+def run(command: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run a program in English with its output captured."""
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(
@@ -41,7 +41,7 @@ def run(command: List[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def mirrors() -> List[str]:
+def mirrors() -> list[str]:
     """Return the addresses of the machine's own package mirrors, plain Debian ones first.
 
     Raises:
@@ -49,11 +49,14 @@ def mirrors() -> List[str]:
     """
     try:
         found = run(["apt-get", "indextargets", "--format", "$(SITE)"], Path("/")).stdout.split()
-    except FileNotFoundError:
-        raise BringError("apt-get is not on PATH: the registry set needs a Debian-family machine")
+    except FileNotFoundError as error:
+        sentence = "apt-get is not on PATH: the registry set needs a Debian-family machine"
+        raise BringError(sentence) from error
     unique = sorted(set(found), key=lambda site: ("security" in site, site))
     if not unique:
-        raise BringError("apt has no package source: add a Debian mirror to /etc/apt/sources.list.d")
+        raise BringError(
+            "apt has no package source: add a Debian mirror to /etc/apt/sources.list.d"
+        )
     return unique
 
 
@@ -66,7 +69,7 @@ class Apt:
         self.system = system
         self.signed = KEYRING.exists()
 
-    def options(self) -> List[str]:
+    def options(self) -> list[str]:
         """Return the options that move every file of apt into the private root."""
         root = self.root
         settings = {
@@ -106,7 +109,7 @@ class Apt:
             "check that `apt-get update` works, or add a Debian mirror to apt's sources"
         )
 
-    def available(self, names: List[str]) -> Dict[str, Package]:
+    def available(self, names: list[str]) -> dict[str, Package]:
         """Return the suite's current version of each package; a missing one is left out."""
         command = ["apt-cache", *self.options(), "show", "--no-all-versions", *names]
         found = {}
@@ -117,7 +120,7 @@ class Apt:
                 found[fields["Package"]] = Package(fields["Version"], fields["SHA256"])
         return found
 
-    def download(self, packages: Dict[str, Package], target: Path) -> Dict[str, Path]:
+    def download(self, packages: dict[str, Package], target: Path) -> dict[str, Path]:
         """Download packages into a folder and return the file of each, its sha256 compared.
 
         Raises:

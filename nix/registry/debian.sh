@@ -1,5 +1,6 @@
 # Builds one prefix from Debian packages; run by busybox, with the variables of debian.nix.
 # shellcheck shell=busybox disable=SC2154  # the variables come from the derivation
+set -eu
 export PATH="$TMPDIR/tools"
 mkdir -p "$PATH"
 "$seed/busybox" --install -s "$PATH"

@@ -79,7 +79,7 @@ def _archive(path: Path, text: Callable[..., None], data: Callable[[bytes], None
     """Write one node of a Nix archive: a symbolic link, a directory or a regular file."""
     text("(", "type")
     if path.is_symlink():
-        text("symlink", "target", os.readlink(path))
+        text("symlink", "target", str(path.readlink()))
     elif path.is_dir():
         text("directory")
         for entry in sorted(path.iterdir(), key=lambda entry: os.fsencode(entry.name)):

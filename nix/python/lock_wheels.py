@@ -90,8 +90,9 @@ def edges(package: Lock, extras: Iterable[str], groups: Iterable[str]) -> list[L
     """Return what a package requires with some of its extras and dependency groups."""
     optional = package.get("optional-dependencies", {})
     development = package.get("dev-dependencies", {})
+    found: list[Lock] = package.get("dependencies", [])
     return (
-        package.get("dependencies", [])
+        found
         + [edge for extra in extras for edge in optional.get(extra, [])]
         + [edge for group in groups for edge in development.get(group, [])]
     )
@@ -114,7 +115,9 @@ def closure(packages: Lock, start: list[Lock], system: str) -> dict[str, set[str
         for extra in ["", *edge.get("extra", [])]:
             if (name, extra) not in done:
                 done.add((name, extra))
-                found = edges(packages[name], [extra], []) if extra else edges(packages[name], [], [])
+                found = (
+                    edges(packages[name], [extra], []) if extra else edges(packages[name], [], [])
+                )
                 todo += [(name, child) for child in found]
     return reached
 

@@ -10,14 +10,14 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from bring import make_seed
 from debian import ARCHITECTURES, Apt, BringError, Package
 from store import archive_sha256
 
 
-def renew(lock: Dict[str, Any], system: str, folder: Path) -> None:
+def renew(lock: dict[str, Any], system: str, folder: Path) -> None:
     """Write the suite's versions for one system into the lock, and the seed's hash with them."""
     apt = Apt(folder, lock["suite"], system)
     apt.update()
@@ -39,7 +39,7 @@ def seed_hash(apt: Apt, package: Package) -> str:
         return archive_sha256(make_seed(file, Path(folder)))
 
 
-def moved(old: Dict[str, Any], new: Dict[str, Any]) -> None:
+def moved(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Print each package whose version or content changed on some system."""
     lines = [
         f"{name} ({system}): {old[group][name].get(system, {}).get('version', 'absent')}"

@@ -1,0 +1,1 @@
+"""A data and ML platform in one command."""

@@ -1,0 +1,1 @@
+"""Definitions, one folder per subject; Dagster loads every module below."""

@@ -1,0 +1,1 @@
+"""Numbers: the smallest pipeline, to see that the platform runs."""

@@ -1,0 +1,30 @@
+"""Markdown tables for the metadata of materializations."""
+
+from collections.abc import Iterable, Sequence
+
+CELL_LIMIT = 80
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out rows as a Markdown table.
+
+    Args:
+        columns: The header, one name per column.
+        rows: Sequences as long as the header; a cell is cut after 80 characters.
+
+    Returns:
+        The table's text, without a closing newline.
+    """
+    header = [columns, ["---"] * len(columns)]
+    return "\n".join(_line(row) for row in (*header, *rows))
+
+
+def _line(row: Sequence[object]) -> str:
+    return "| " + " | ".join(_cell(value) for value in row) + " |"
+
+
+def _cell(value: object) -> str:
+    # A pipe or a line break inside a cell would end it.
+    text = " ".join(str(value).split())
+    shown = text if len(text) <= CELL_LIMIT else text[: CELL_LIMIT - 1] + "…"
+    return shown.replace("\\", "\\\\").replace("|", "\\|")

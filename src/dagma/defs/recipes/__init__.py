@@ -1,0 +1,1 @@
+"""Recipes: a real corpus, read and made tidy."""

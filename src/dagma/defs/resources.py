@@ -1,0 +1,34 @@
+"""What every asset of this code location shares, bound to its name in one place."""
+
+import os
+
+import dagster as dg
+
+from dagma.defs.recipes.source import RecipesSource
+
+SOURCE_VARIABLE = "RECIPES_SOURCE"
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Bind the resources, the IO manager and the executor.
+
+    `FilesystemIOManager` without a base directory writes below the instance's storage directory:
+    `$DAGSTER_HOME/storage/`, or a temporary directory where DAGSTER_HOME is unset.
+
+    The steps run inside the run's own process: a process per step imports Dagster again each time,
+    which takes longer than any step here.
+    """
+    return dg.Definitions(
+        resources={
+            "io_manager": dg.FilesystemIOManager(),
+            "recipes_source": RecipesSource(path=_from_environment(SOURCE_VARIABLE)),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+def _from_environment(variable: str) -> str:
+    # An EnvVar that is unset fails a run before its first step, whatever else the run would do.
+    # Left empty, the asset that needs it fails alone, with a sentence that says what to set.
+    return dg.EnvVar(variable) if os.environ.get(variable) else ""

@@ -1,0 +1,293 @@
+"""Bringing a stack up, watching it, and taking it down."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagma.errors import NotRunning, PreflightError, StackError
+from dagma.stack import environment, preflight, prepare, supervisor, topology
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Loaded
+from dagma.stack.supervisor import Process, Supervisor
+
+#: Seconds between two looks at the services.
+PERIOD = 0.1
+#: A service that was started again this often without ever being healthy has failed.
+HOPELESS = 4
+#: States that a service does not leave by itself.
+_FINAL = frozenset({"completed", "skipped", "error"})
+#: Lines of a log that go with a failure.
+TAIL = 25
+
+
+@dataclass(frozen=True)
+class Status:
+    """One service as the user sees it; the fields are those of `dagma status --json`.
+
+    Attributes:
+        name: Service.
+        state: running, starting, restarting, stopped, ...
+        healthy: It runs and answers.
+        pid: Process id, None when it does not run.
+        restarts: How often it was started again since `up`.
+        url: Where it is found.
+    """
+
+    name: str
+    state: str
+    healthy: bool
+    pid: int | None
+    restarts: int
+    url: str
+
+
+#: Called with each service that has become healthy, and the seconds that took.
+Report = Callable[[Status, float], None]
+
+
+class Stack:
+    """The stack of one state directory."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.settings = loaded.settings
+        self.layout = Layout.of(loaded.settings)
+        self.supervisor = Supervisor(self.layout.control_socket)
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def running(self) -> bool:
+        """Whether the supervisor of this state directory answers."""
+        return self.supervisor.alive()
+
+    def status(self) -> list[Status]:
+        """The services that were asked for; all that could be, when nothing runs."""
+        try:
+            found = self.supervisor.processes()
+        except NotRunning:
+            names, _ = topology.members("full", self.settings)
+            return [self._status(name, None) for name in names]
+        return [
+            self._status(name, found[name])
+            for name in topology.SERVICES
+            if name in found and found[name].state != "disabled"
+        ]
+
+    def _status(self, name: str, process: Process | None) -> Status:
+        url = topology.url(name, self.settings)
+        if process is None:
+            return Status(name, "stopped", False, None, 0, url)
+        state = process.state
+        if state == "running" and not process.healthy:
+            state = "starting"
+        return Status(name, state, process.healthy, process.pid, process.restarts, url)
+
+    def check(self, names: list[str]) -> None:
+        """All that must hold before `start`; writes nothing.
+
+        Raises:
+            PreflightError: Something does not hold.
+        """
+        preflight.state_directory(self.settings)
+        preflight.programs(names)
+        if not supervisor.members(self.settings.home):
+            for name in names:
+                preflight.ports(self.settings, name)
+
+    def start(self, names: list[str]) -> list[str]:
+        """Start the services, and end what an earlier, killed supervisor left behind.
+
+        Returns:
+            Lines worth telling the user.
+
+        Raises:
+            PreflightError: A port is taken, or the state directory cannot be written.
+        """
+        notes = []
+        if orphans := supervisor.members(self.settings.home):
+            supervisor.end(orphans, patience=20.0)
+            notes.append(f"Ended {len(orphans)} processes that a killed stack had left.")
+            for name in names:
+                preflight.ports(self.settings, name)
+        notes += prepare.prepare(self.settings)
+        self.child = self._launch(names)
+        return notes
+
+    def _launch(self, names: list[str]) -> subprocess.Popen[bytes]:
+        command = [
+            *("process-compose", "up", "--tui=false", "--disable-dotenv"),
+            *("--unix-socket", str(self.layout.control_socket)),
+            *("--config", str(topology.path())),
+            *("--log-file", str(self.layout.log("process-compose"))),
+            *names,
+        ]
+        self.layout.control_socket.unlink(missing_ok=True)
+        with (self.layout.logs / "process-compose.err").open("wb") as errors:
+            return subprocess.Popen(
+                command,
+                env=environment.of_services(self.loaded, names, os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def extend(self, names: list[str]) -> list[str]:
+        """Start services of a larger group in a running stack; those that were started."""
+        found = self.supervisor.processes()
+        new = [name for name in names if found[name].state == "disabled"]
+        for name in new:
+            preflight.ports(self.settings, name)
+        if new:
+            self._prepare_databases(new)
+        for name in new:
+            self.supervisor.start(name)
+        return new
+
+    def _prepare_databases(self, names: list[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "dagma.stack.init"],
+            env=environment.of_services(self.loaded, names, os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StackError(f"init failed: {(done.stderr or done.stdout).strip()}")
+
+    def wait(self, names: list[str], report: Report) -> None:
+        """Return when all are healthy.
+
+        Args:
+            names: Services to wait for.
+            report: Told of each as it becomes healthy.
+
+        Raises:
+            StackError: One failed, or DAGMA_START_TIMEOUT passed; with the end of its log.
+        """
+        begun = time.monotonic()
+        waiting = list(names)
+        while waiting:
+            found = self._look()
+            passed = time.monotonic() - begun
+            for name in [name for name in waiting if name in found and found[name].healthy]:
+                waiting.remove(name)
+                report(self._status(name, found[name]), passed)
+            if waiting:
+                self._give_up_on_failure(found, waiting, passed)
+                time.sleep(PERIOD)
+
+    def _look(self) -> dict[str, Process]:
+        """The processes; none while process-compose is still starting."""
+        try:
+            return self.supervisor.processes()
+        except NotRunning:
+            if self.child is not None and self.child.poll() is None:
+                return {}
+            log = self.layout.logs / "process-compose.err"
+            raise StackError(_with_log("process-compose ended", log)) from None
+
+    def _give_up_on_failure(
+        self, found: dict[str, Process], waiting: list[str], passed: float
+    ) -> None:
+        if process := _failed(found, waiting):
+            reason = f"{process.name} {_how_it_failed(process)}"
+            raise StackError(_with_log(reason, self.layout.log(process.name)))
+        if passed > self.settings.start_timeout:
+            name = _blamed(found, waiting)
+            limit = self.settings.start_timeout
+            reason = f"{name} is not healthy after {limit} s (DAGMA_START_TIMEOUT)"
+            raise StackError(_with_log(reason, self.layout.log(name)))
+
+    def restart(self, name: str, report: Report) -> None:
+        """Restart one service and wait until it is healthy.
+
+        Raises:
+            StackError: No such service runs, or it does not come back.
+        """
+        found = self.supervisor.processes()
+        if name not in found or found[name].state == "disabled":
+            known = ", ".join(n for n, p in found.items() if p.state != "disabled")
+            raise StackError(f"{name!r} is not part of the running stack, which has {known}.")
+        self.supervisor.restart(name)
+        if name != topology.INIT:
+            self.wait([name], report)
+
+    def down(self) -> list[str]:
+        """Stop everything in order, then make sure that nothing is left.
+
+        Returns:
+            Lines worth telling the user: what had to be ended by force.
+
+        Raises:
+            StackError: A process survived even SIGKILL.
+        """
+        with contextlib.suppress(NotRunning):
+            self.supervisor.stop()
+        if self.child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(timeout=10.0)
+        left = supervisor.gone(self.settings.home, patience=3.0)
+        notes = [f"Ended {len(left)} processes that outlived their service."] if left else []
+        survivors = supervisor.end(left, patience=10.0) if left else []
+        if survivors:
+            pids = ", ".join(str(process.pid) for process in survivors)
+            raise StackError(f"These processes cannot be ended: {pids}.")
+        self.layout.control_socket.unlink(missing_ok=True)
+        return notes
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other `dagma up` and `down` of this state directory out."""
+        try:
+            self.layout.run.mkdir(mode=0o711, parents=True, exist_ok=True)
+            lock = (self.layout.run / "lock").open("w", encoding="ascii")
+        except OSError as error:
+            raise PreflightError(f"DAGMA_HOME cannot be written: {error}.") from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _failed(found: dict[str, Process], waiting: list[str]) -> Process | None:
+    """The process whose end explains why the others cannot become healthy."""
+    init = found.get(topology.INIT)
+    if init and init.state in _FINAL and init.exit_code != 0:
+        return init
+    suspects = [found[name] for name in waiting if name in found]
+    return next((p for p in suspects if p.state in _FINAL or p.restarts >= HOPELESS), None)
+
+
+def _how_it_failed(process: Process) -> str:
+    if process.state in _FINAL:
+        return f"ended with exit code {process.exit_code}"
+    return f"was started {process.restarts + 1} times and ended each time"
+
+
+def _blamed(found: dict[str, Process], waiting: list[str]) -> str:
+    """Whose log to show after a timeout: what others wait for comes first."""
+    init = found.get(topology.INIT)
+    if init and init.state != "completed":
+        return topology.INIT if init.state == "running" else waiting[0]
+    return waiting[0]
+
+
+def _with_log(reason: str, log: Path) -> str:
+    lines = [line for line in last_lines(log, TAIL) if line.strip()]
+    shown = "".join(f"\n  | {line}" for line in lines) if lines else "\n  (its log is empty)"
+    return f"{reason}; the end of {log}:{shown}"
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log; none when it does not exist."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = text.splitlines()
+    return lines[max(0, len(lines) - count) :]

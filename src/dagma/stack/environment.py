@@ -1,0 +1,115 @@
+"""What the services find in their environment."""
+
+import os
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from dagma.stack import topology
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Loaded, Settings, table
+
+#: Set on the supervisor, and by the topology on every service: whose process it is.
+MARKER = "DAGMA_SUPERVISED"
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PROXY_EXCEPTIONS = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
+
+
+def of_services(
+    loaded: Loaded, services: Iterable[str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of process-compose and so of every service.
+
+    Left out of what the user has: the password, and PC_* variables, which would change how
+    process-compose itself works (its port, its files, its interface).
+    """
+    inherited = {k: v for k, v in environ.items() if not k.startswith("PC_")}
+    made = exports(loaded, services, environ)
+    whole = inherited | made | {MARKER: str(loaded.settings.home)}
+    whole.pop("POSTGRES_PASSWORD", None)
+    return whole
+
+
+def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What Dagma adds to the user's environment; no secret among it."""
+    settings = loaded.settings
+    return (
+        dict(loaded.extra)
+        | _set(settings)
+        | _addresses(settings, list(services))
+        | _proxy_exceptions(settings, {**loaded.extra, **environ})
+        | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+    )
+
+
+def client(settings: Settings) -> dict[str, str]:
+    """Variables with which plain `psql` shows the runs."""
+    return {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(settings.postgres_port),
+        "PGUSER": settings.postgres_user,
+        "PGDATABASE": settings.postgres_db,
+        "PGPASSFILE": str(Layout.of(settings).pgpass),
+    }
+
+
+def _set(settings: Settings) -> dict[str, str]:
+    """Every setting that has a value, as text; the password is handed out in files only."""
+    values = settings.model_dump(by_alias=True, exclude={"postgres_password"}, exclude_none=True)
+    return {name: _text(values[name]) for name in table() if name in values}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
+    layout = Layout.of(settings)
+    image = settings.current_image or settings.user_code_image
+    derived = {
+        "DAGMA_SERVICES": ",".join(services),
+        "DAGMA_PROBE_HOST": topology.probe_host(settings),
+        "DAGMA_USER_CODE_HOST": "127.0.0.1",
+        "DAGMA_POSTGRES_URL": database_url(settings, settings.postgres_user, settings.postgres_db),
+        "DAGMA_MLFLOW_BACKEND_URI": database_url(settings, "mlflow", "mlflow"),
+        "DAGMA_WITHOUT_QDRANT": _text("qdrant" not in services),
+        "DAGMA_QDRANT_BIN": topology.qdrant_program(settings) or "qdrant",
+        "DAGSTER_HOME": str(layout.dagster(settings)),
+        "QDRANT_PATH": str(settings.qdrant_path or layout.qdrant / "embedded"),
+    }
+    if image:
+        derived["DAGSTER_CURRENT_IMAGE"] = image
+    return derived | _own_servers(settings, services)
+
+
+def _own_servers(settings: Settings, services: list[str]) -> dict[str, str]:
+    """Addresses of the stack's own servers, where the user named no others."""
+    host = topology.probe_host(settings)
+    servers = {}
+    if "mlflow" in services and settings.mlflow_tracking_uri is None:
+        servers["MLFLOW_TRACKING_URI"] = f"http://{host}:{settings.mlflow_port}"
+    if "qdrant" in services and settings.qdrant_url is None:
+        servers["QDRANT_URL"] = f"http://{host}:{settings.qdrant_port}"
+    return servers
+
+
+def database_url(settings: Settings, role: str, database: str) -> str:
+    """SQLAlchemy URL without a password; the driver is named, since SQLAlchemy 2.1 assumes another."""
+    passfile = quote(str(Layout.of(settings).pgpass), safe="/")
+    port = settings.postgres_port
+    return f"postgresql+psycopg2://{role}@127.0.0.1:{port}/{database}?passfile={passfile}"
+
+
+def _proxy_exceptions(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Traffic inside the stack never goes to the machine's proxy."""
+    found = {}
+    for name in _PROXY_EXCEPTIONS:
+        kept = [part for part in environ.get(name, "").split(",") if part]
+        added = [host for host in (*_LOOPBACK, settings.host) if host not in kept]
+        found[name] = ",".join(dict.fromkeys(kept + added))
+    return found
+
+
+def current() -> dict[str, str]:
+    """A copy of this process's environment."""
+    return dict(os.environ)

@@ -1,0 +1,76 @@
+"""Where everything lives below DAGMA_HOME."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagma.stack.settings import Settings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one state directory; nothing here touches the disk."""
+
+    home: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Layout":
+        """The layout of the state directory that the settings name."""
+        return cls(settings.home)
+
+    @property
+    def postgres(self) -> Path:
+        """What belongs to PostgreSQL's owner, who may be another user than the caller."""
+        return self.home / "postgres"
+
+    @property
+    def cluster(self) -> Path:
+        """The database cluster (PGDATA)."""
+        return self.postgres / "data"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and locks; nothing in it outlives the stack."""
+        return self.home / "run"
+
+    @property
+    def postgres_socket(self) -> Path:
+        """Directory of PostgreSQL's socket; apart from `run`, because its owner may differ."""
+        return self.run / "pg"
+
+    @property
+    def control_socket(self) -> Path:
+        """The socket of process-compose."""
+        return self.run / "process-compose.sock"
+
+    @property
+    def logs(self) -> Path:
+        """One file per service."""
+        return self.home / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords, readable by the owner only."""
+        return self.home / "secrets"
+
+    @property
+    def pgpass(self) -> Path:
+        """Libpq's password file for the roles of the applications."""
+        return self.secrets / "pgpass"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """What MLflow's clients upload."""
+        return self.home / "mlflow" / "artifacts"
+
+    @property
+    def qdrant(self) -> Path:
+        """Storage of the Qdrant server and, in `embedded`, of the embedded one."""
+        return self.home / "qdrant"
+
+    def dagster(self, settings: Settings) -> Path:
+        """DAGSTER_HOME."""
+        return settings.dagster_home or self.home / "dagster"
+
+    def log(self, service: str) -> Path:
+        """The log file of a service."""
+        return self.logs / f"{service}.log"

@@ -1,0 +1,69 @@
+"""Reading the services' log files, also while they grow and are rotated."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from dagma.stack.control import last_lines
+
+#: Seconds between two looks for new lines.
+PERIOD = 0.2
+
+Show = Callable[[str, str], None]
+
+
+def tail(files: dict[str, Path], count: int, show: Show) -> None:
+    """Show the last lines of each file.
+
+    Args:
+        files: Path by service.
+        count: Lines of each.
+        show: Called with service and line.
+    """
+    for name, path in files.items():
+        for line in last_lines(path, count):
+            show(name, line)
+
+
+def follow(files: dict[str, Path], show: Show) -> None:
+    """Show new lines until interrupted, through rotation and the appearance of files."""
+    readers = {name: _lines(path) for name, path in files.items()}
+    while True:
+        for name, reader in readers.items():
+            for line in reader:
+                if line is None:
+                    break
+                show(name, line)
+        time.sleep(PERIOD)
+
+
+def _lines(path: Path) -> Iterator[str | None]:
+    """New complete lines of a file, with None whenever there is nothing more for now."""
+    stream: IO[str] | None = None
+    fresh = False
+    rest = ""
+    while True:
+        if stream is None and path.exists():
+            stream = path.open(encoding="utf-8", errors="replace")
+            if not fresh:
+                stream.seek(0, 2)
+        fresh = True
+        text = stream.read() if stream else ""
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+        if stream and not text and _replaced(path, stream):
+            stream.close()
+            stream = None
+        yield None
+
+
+def _replaced(path: Path, stream: IO[str]) -> bool:
+    """Whether the file at the path is another one, or was cut."""
+    try:
+        there = path.stat()
+    except OSError:
+        return True
+    return there.st_ino != Path(f"/dev/fd/{stream.fileno()}").stat().st_ino or (
+        there.st_size < stream.tell()
+    )

@@ -1,0 +1,171 @@
+"""Start PostgreSQL: create the cluster when there is none, then become the server.
+
+PostgreSQL refuses to run as root. Started by root, this takes the identity of the cluster's owner;
+for a new cluster that of an unprivileged account. Where such an account cannot reach the state
+directory (below /root, say), a user namespace hides root from PostgreSQL instead.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from dagma.errors import DagmaError, DatabaseError
+from dagma.stack import passwords, settings
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Settings
+
+#: Accounts to run as when root starts a new cluster, in order; the first is that of the images.
+ACCOUNTS = ("65532", "postgres", "nobody")
+
+_INITDB = (
+    "initdb",
+    "--no-sync",
+    "--username=postgres",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--auth=scram-sha-256",
+    "--no-instructions",
+)
+
+
+def main() -> None:
+    """Entry point of the process `postgres`; does not return unless it fails."""
+    try:
+        _start(settings.load(os.environ).settings)
+    except DagmaError as error:
+        sys.exit(f"dagma: {error}")
+
+
+def _start(chosen: Settings) -> NoReturn:
+    layout = Layout.of(chosen)
+    password = passwords.read(layout, passwords.SUPERUSER)
+    if os.geteuid() == 0:
+        leave_root(layout)
+    for directory in (layout.postgres, layout.postgres_socket):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    os.chdir(layout.postgres)
+    if not (layout.cluster / "PG_VERSION").exists():
+        create_cluster(layout.cluster, password)
+    arguments = server_arguments(layout, chosen)
+    os.execvp(arguments[0], arguments)
+
+
+def server_arguments(layout: Layout, chosen: Settings) -> list[str]:
+    """The command line of the server: what is set here wins over postgresql.conf."""
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(chosen.postgres_port),
+        "unix_socket_directories": str(layout.postgres_socket),
+        "unix_socket_permissions": "0700",
+        "password_encryption": "scram-sha-256",
+        "log_checkpoints": "off",  # they say nothing that helps a reader of this log
+    }
+    return ["postgres", "-D", str(layout.cluster)] + [
+        part for name, value in options.items() for part in ("-c", f"{name}={value}")
+    ]
+
+
+def create_cluster(target: Path, password: str) -> None:
+    """Make a cluster beside its place and move it there whole, so that a kill leaves nothing half.
+
+    Raises:
+        DatabaseError: initdb failed; the message holds what it said.
+    """
+    temporary = target.with_name("new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    made = _initdb(temporary, password)
+    if made.returncode != 0:
+        raise DatabaseError(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
+    os.sync()
+    temporary.rename(target)
+    print(f"Created a new cluster in {target}.", flush=True)
+
+
+def _initdb(target: Path, password: str) -> subprocess.CompletedProcess[str]:
+    """Run initdb; the password goes through a pipe, so it is in no file and no argument."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{password}\n".encode())
+    os.close(writing)
+    try:
+        return subprocess.run(
+            [*_INITDB, f"--pgdata={target}", f"--pwfile=/dev/fd/{reading}"],
+            pass_fds=[reading],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+
+
+def leave_root(layout: Layout) -> None:
+    """Become the owner of the cluster, or hide that we are root.
+
+    Raises:
+        DatabaseError: This machine offers no way to do so.
+    """
+    owned = layout.postgres.exists()
+    owner = layout.postgres.stat().st_uid if owned else _account().pw_uid
+    if owner != 0 and (owned or reachable(layout.home)):
+        _become(owner, _group(owner), (layout.postgres, layout.postgres_socket))
+    else:
+        _hide_root(_account())
+
+
+def reachable(directory: Path) -> bool:
+    """Whether any account can reach the state directory and the server's program."""
+    program = Path(shutil.which("postgres") or "/").resolve()
+    passed = {directory, *directory.resolve().parents, *program.parents}
+    return all(path.stat().st_mode & 0o001 for path in passed)
+
+
+def _account() -> pwd.struct_passwd:
+    known = {key: entry for entry in pwd.getpwall() for key in (str(entry.pw_uid), entry.pw_name)}
+    for name in ACCOUNTS:
+        if name in known:
+            return known[name]
+    raise DatabaseError(
+        "PostgreSQL refuses to run as root and /etc/passwd has no account to run it as: "
+        "run as an ordinary user, or add an account named postgres."
+    )
+
+
+def _group(owner: int) -> int:
+    try:
+        return pwd.getpwuid(owner).pw_gid
+    except KeyError:
+        return owner
+
+
+def _become(uid: int, gid: int, directories: tuple[Path, ...]) -> None:
+    for directory in directories:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        os.chown(directory, uid, gid)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def _hide_root(account: pwd.struct_passwd) -> None:
+    """Enter a user namespace in which the account's ids stand for root's."""
+    try:
+        os.unshare(os.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        Path("/proc/self/uid_map").write_text(f"{account.pw_uid} 0 1", encoding="ascii")
+        Path("/proc/self/gid_map").write_text(f"{account.pw_gid} 0 1", encoding="ascii")
+    except (OSError, AttributeError) as error:
+        raise DatabaseError(
+            "PostgreSQL refuses to run as root, other accounts cannot reach the state directory, "
+            "and this machine allows no user namespace: set DAGMA_HOME to a directory below /var, "
+            "or run as an ordinary user."
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

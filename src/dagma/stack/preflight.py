@@ -1,0 +1,110 @@
+"""What must hold before anything is started or written: each failure is one sentence."""
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dagma.errors import PreflightError
+from dagma.stack import topology
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Settings
+
+#: Bytes of a unix socket's path, without the final zero.
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+
+
+def check(settings: Settings, services: Iterable[str]) -> None:
+    """Check directory, programs and ports for these services.
+
+    Raises:
+        PreflightError: The first thing that does not hold.
+    """
+    names = list(services)
+    state_directory(settings)
+    programs(names)
+    for name in names:
+        ports(settings, name)
+
+
+def state_directory(settings: Settings) -> None:
+    """The state directory can be written, and its sockets' paths are short enough.
+
+    Raises:
+        PreflightError: If not.
+    """
+    layout = Layout.of(settings)
+    longest = max(
+        len(os.fsencode(path))
+        for path in (layout.control_socket, layout.postgres_socket / ".s.PGSQL.65535")
+    )
+    if longest > LONGEST_SOCKET:
+        raise PreflightError(
+            f"DAGMA_HOME is {str(settings.home)!r}, {longest - LONGEST_SOCKET} bytes too long for "
+            "the sockets in it: choose a shorter path."
+        )
+    for name, path in (("DAGMA_HOME", settings.home), ("DAGSTER_HOME", layout.dagster(settings))):
+        if problem := _unwritable(path):
+            raise PreflightError(f"{name} is {str(path)!r}, but {problem}.")
+
+
+def _unwritable(path: Path) -> str | None:
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        return f"{existing} is not a directory"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{existing} cannot be written"
+    return None
+
+
+def programs(names: list[str]) -> None:
+    """All programs are there, and process-compose is new enough.
+
+    Raises:
+        PreflightError: If not.
+    """
+    if missing := topology.missing_programs(names):
+        raise PreflightError(
+            f"Not on PATH: {', '.join(missing)}; start with `./nixw run .#stack` or in `nix develop`."
+        )
+    version = topology.process_compose_version()
+    if version < topology.OLDEST_PROCESS_COMPOSE:
+        oldest = ".".join(map(str, topology.OLDEST_PROCESS_COMPOSE))
+        shown = ".".join(map(str, version))
+        raise PreflightError(f"process-compose on PATH is {shown}; {oldest} or newer is needed.")
+
+
+def ports(settings: Settings, name: str) -> None:
+    """The ports of a service are free.
+
+    Raises:
+        PreflightError: One is taken, or the address is not of this machine.
+    """
+    service = topology.SERVICES[name]
+    host = "127.0.0.1" if service.loopback else settings.host
+    for attribute in service.ports:
+        setting = str(Settings.model_fields[attribute].alias)
+        port = getattr(settings, attribute)
+        _bindable(host, port, setting)
+
+
+def _bindable(host: str, port: int, setting: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            raise PreflightError(_why_not(host, port, setting, error)) from error
+
+
+def _why_not(host: str, port: int, setting: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{setting} is {port}, but that port of {host} is taken: stop what uses it or choose another."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"DAGMA_HOST is {host!r}, which is no address of this machine."
+    if error.errno == errno.EACCES:
+        return f"{setting} is {port}, which only root may use: choose one above 1023."
+    return f"{setting} is {port}, which cannot be used: {error.strerror}."

@@ -1,0 +1,71 @@
+"""Filling the state directory before the first process starts; doing it again changes nothing."""
+
+import hashlib
+import os
+from importlib import resources
+from pathlib import Path
+
+from dagma.errors import PreflightError
+from dagma.stack import passwords
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Settings
+
+_MARK = "# Written by dagma, sha256 "
+#: A log larger than this, in bytes, starts anew at the next start; the old one is kept once.
+LARGEST_LOG = 10_000_000
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Create directories, passwords and Dagster's configuration.
+
+    Returns:
+        Lines worth telling the user.
+
+    Raises:
+        PreflightError: The state directory cannot be written.
+    """
+    layout = Layout.of(settings)
+    try:
+        _directories(layout, settings)
+        passwords.ensure(layout, settings)
+        _rotate(layout.log("user_code"))
+        return _instance(layout.dagster(settings))
+    except OSError as error:
+        raise PreflightError(f"{error.filename} cannot be written: {error.strerror}.") from error
+
+
+def _directories(layout: Layout, settings: Settings) -> None:
+    # root's PostgreSQL runs as another user, who has to reach its two directories.
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    for directory in (layout.home, layout.run):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    for directory in (layout.logs, layout.mlflow_artifacts, layout.qdrant):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    layout.dagster(settings).mkdir(parents=True, exist_ok=True)
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LARGEST_LOG:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def _instance(home: Path) -> list[str]:
+    """Renew Dagster's two files, unless the user has edited them."""
+    notes = []
+    for name in ("dagster.yaml", "workspace.yaml"):
+        body = (resources.files("dagma.stack") / name).read_text(encoding="utf-8")
+        target = home / name
+        if target.exists() and not _ours(target.read_text(encoding="utf-8")):
+            notes.append(f"{target} has been edited and is used as it is.")
+            continue
+        passwords.write_private(target, f"{_MARK}{_digest(body)}\n{body}")
+    return notes
+
+
+def _ours(text: str) -> bool:
+    head, _, body = text.partition("\n")
+    return head == _MARK + _digest(body)
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

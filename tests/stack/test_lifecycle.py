@@ -1,0 +1,179 @@
+import os
+import signal
+
+import psutil
+import pytest
+from conftest import LONG, a_stack, wait_for
+from test_webserver import launch_numbers, run_status, wait_for_success
+
+from dagma.stack import supervisor
+
+SERVICES = ("postgres", "user_code", "webserver", "daemon", "mlflow")
+
+
+def test_every_service_of_the_group_is_healthy_and_has_an_address(stack):
+    status = stack.status()
+    assert tuple(status) == SERVICES
+    assert all(service["healthy"] for service in status.values())
+    assert all(service["url"] for service in status.values())
+    assert {tuple(service) for service in status.values()} == {
+        ("name", "state", "healthy", "pid", "restarts", "url")
+    }
+
+
+def test_a_second_up_says_that_it_is_already_up(stack):
+    before = stack.status()
+    assert "Already up." in stack.dagma("up", "-d", "data")
+    assert stack.status() == before
+
+
+def test_the_control_socket_is_private_and_nothing_listens_on_tcp_for_it(stack):
+    [pid] = [p.pid for p in supervisor.members(stack.home) if p.name() == "process-compose"]
+    assert psutil.Process(pid).net_connections("tcp") == []
+    assert (stack.home / "run").stat().st_mode & 0o066 == 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_killed_a_service_is_back_within_30_seconds_and_status_shows_it(stack, service):
+    before = stack.wait_healthy(service, 60)
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def back():
+        now = stack.status()[service]
+        return now["healthy"] and now["restarts"] > before["restarts"] and now
+
+    after = wait_for(back, 30, f"{service} healthy again")
+    assert after["pid"] != before["pid"]
+
+
+def test_after_all_these_kills_runs_still_succeed(stack):
+    wait_for_success(stack, launch_numbers(stack))
+
+
+def test_logs_of_a_service_are_shown(stack):
+    assert "database system is ready to accept connections" in stack.dagma("logs", "postgres")
+    assert "There is no service 'nosuch'" in stack.dagma("logs", "nosuch", fails=True)
+
+
+def test_following_logs_shows_new_lines(stack):
+    process = stack.start("logs", "mlflow", "-f", "-n", "0")
+    try:
+        log = stack.home / "logs/mlflow.log"
+        with log.open("a") as file:
+            wait_for(lambda: psutil.Process(process.pid).open_files(), 10, "the log to be open")
+            file.write("a new line\n")
+        assert process.stdout.readline() == "a new line\n"
+    finally:
+        process.send_signal(signal.SIGINT)
+        with process:
+            process.communicate(timeout=30)
+
+
+def test_restart_waits_until_the_service_is_healthy(stack):
+    before = stack.status()["daemon"]["pid"]
+    assert stack.dagma("restart", "daemon").startswith("daemon      healthy")
+    assert stack.status()["daemon"]["pid"] != before
+    assert "not part of the running stack" in stack.dagma("restart", "qdrant", fails=True)
+
+
+def test_history_survives_down_and_up_and_down_leaves_no_process(stack):
+    run_id = launch_numbers(stack)
+    wait_for_success(stack, run_id)
+    assert "Everything is stopped" in stack.dagma("down")
+    assert supervisor.members(stack.home) == []
+    assert {service["state"] for service in stack.status().values()} == {"stopped"}
+    assert "Nothing runs here" in stack.dagma("down")
+    stack.dagma("up", "-d", "data")
+    assert run_status(stack, run_id) == "SUCCESS"
+
+
+def test_a_killed_supervisor_does_not_block_the_next_up(stack):
+    [supervising] = [p for p in supervisor.members(stack.home) if p.name() == "process-compose"]
+    supervising.kill()
+    wait_for(lambda: stack.run("status")[0] == 3, 30, "status noticing it")
+    said = stack.dagma("up", "-d", "data")
+    assert "that a killed stack had left" in said
+    servers = [p for p in supervisor.members(stack.home) if p.cmdline()[:2] == ["postgres", "-D"]]
+    assert len(servers) == 1
+    assert all(service["healthy"] for service in stack.status().values())
+
+
+def test_a_larger_group_joins_a_running_stack_in_the_foreground_and_ctrl_c_ends_all(other_stack):
+    process = other_stack.start("up", "minimal")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("All healthy"):
+            break
+    assert sorted(line.split()[0] for line in lines[:-1]) == sorted(SERVICES[:4])
+    assert "Added to the running stack" in other_stack.dagma("up", "-d", "data")
+    assert other_stack.status()["mlflow"]["healthy"]
+    process.send_signal(signal.SIGINT)
+    with process:
+        output, _ = process.communicate(timeout=LONG)
+    assert "Everything is stopped" in output
+    assert process.returncode == 0
+    assert supervisor.members(other_stack.home) == []
+
+
+def test_a_service_that_cannot_start_is_named_with_its_log_and_nothing_is_left(other_stack):
+    other_stack.dagma("env")  # makes the state directory
+    (other_stack.home / "dagster/dagster.yaml").write_text("storage: nonsense\n")
+    said = other_stack.dagma("up", "-d", "minimal", fails=True)
+    assert "dagster.yaml has been edited and is used as it is" in said
+    assert "dagma: init ended with exit code 1; the end of" in said
+    assert "The schema of dagster could not be prepared" in said
+    assert supervisor.members(other_stack.home) == []
+
+
+def test_a_taken_port_is_one_sentence_and_nothing_is_written(stack):
+    with a_stack() as live:
+        live.ports["MLFLOW_PORT"] = stack.ports["POSTGRES_PORT"]
+        said = live.dagma("up", "-d", "data", fails=True)
+        port = stack.ports["POSTGRES_PORT"]
+        assert said == (
+            f"dagma: MLFLOW_PORT is {port}, but that port of 127.0.0.1 is taken: "
+            "stop what uses it or choose another.\n"
+        )
+        assert not live.home.exists()
+
+
+def test_a_bad_env_file_starts_nothing(other_stack):
+    (other_stack.work / ".env").write_text("DAGMA_PROT=1\n")
+    said = other_stack.dagma("up", "-d", "minimal", fails=True)
+    assert said.startswith("dagma: DAGMA_PROT in line 1 of .env is not a setting")
+    assert not other_stack.home.exists()
+    assert supervisor.members(other_stack.home) == []
+
+
+def test_psql_shows_the_runs_with_the_exported_environment(stack):
+    exports = dict(
+        line.removeprefix("export ").split("=", 1) for line in stack.dagma("env").splitlines()
+    )
+    secret = (stack.home / "secrets/dagster").read_text()
+    assert secret not in "".join(exports.values())
+    assert exports["PGPORT"] == str(stack.ports["POSTGRES_PORT"])
+    assert exports["PGPASSFILE"] == f"{stack.home}/secrets/pgpass"
+
+
+def can_enter_a_user_namespace() -> bool:
+    child = os.fork()
+    if child == 0:
+        try:
+            os.unshare(os.CLONE_NEWUSER)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hide from PostgreSQL")
+@pytest.mark.skipif(not can_enter_a_user_namespace(), reason="no user namespace here (chroot?)")
+def test_as_root_below_a_directory_that_others_cannot_enter():
+    with a_stack() as live:
+        live.base.chmod(0o700)
+        live.dagma("up", "-d", "minimal")
+        assert (live.home / "postgres").stat().st_uid == 0
+        assert live.status()["postgres"]["healthy"]
+        live.dagma("down")
+        live.dagma("up", "-d", "minimal")

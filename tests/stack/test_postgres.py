@@ -1,0 +1,66 @@
+import stat
+
+import psutil
+import psycopg2
+import pytest
+
+from dagma.stack import supervisor
+
+
+def test_each_application_has_a_role_that_cannot_enter_the_other_database(stack):
+    owners = stack.rows(
+        "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datname = ANY(%s)",
+        ["dagster", "mlflow"],
+    )
+    assert dict(owners) == {"dagster": "dagster", "mlflow": "mlflow"}
+    with (
+        pytest.raises(psycopg2.OperationalError, match="permission denied"),
+        stack.database("mlflow", "dagster"),
+    ):
+        pass
+
+
+def test_a_wrong_password_is_refused(stack):
+    with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
+        psycopg2.connect(
+            host="127.0.0.1",
+            port=stack.ports["POSTGRES_PORT"],
+            user="dagster",
+            password="wrong",
+            dbname="dagster",
+        )
+
+
+def test_it_listens_on_loopback_only(stack):
+    port = stack.ports["POSTGRES_PORT"]
+    found = [
+        c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port
+    ]
+    assert [c.laddr.ip for c in found] == ["127.0.0.1"]
+
+
+def test_passwords_are_private_files(stack):
+    secrets = stack.home / "secrets"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()}
+    assert modes == dict.fromkeys(("postgres", "dagster", "mlflow", "pgpass"), 0o600)
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+
+
+def test_no_password_is_in_an_environment_a_command_line_or_a_log(stack):
+    secrets = [
+        (stack.home / "secrets" / name).read_text() for name in ("postgres", "dagster", "mlflow")
+    ]
+    texts = [path.read_text(errors="replace") for path in (stack.home / "logs").iterdir()]
+    processes = supervisor.members(stack.home)
+    assert len(processes) > 6
+    for process in processes:
+        try:
+            texts += [*process.cmdline(), *process.environ().values()]
+        except psutil.Error:
+            continue
+    assert not [text for text in texts for secret in secrets if secret in text]
+
+
+def test_strings_sort_the_same_on_every_machine(stack):
+    rows = stack.rows("SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'dagster'")
+    assert rows == [("b", "C.UTF-8")]

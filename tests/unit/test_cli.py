@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dagma.cli import main
+from dagma.stack import topology
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The command line in an empty directory with no settings but the state directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGMA_HOME", str(tmp_path / "home"))
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_every_command_and_option_is_documented():
+    text = (ROOT / "docs/cli.md").read_text()
+    for name, command in main.commands.items():
+        assert f"`dagma {name}" in text, name
+        for parameter in command.params:
+            for spelling in parameter.opts:
+                shown = spelling if spelling.startswith("-") else spelling.upper()
+                assert shown in text, f"{name} {shown}"
+
+
+def test_every_group_is_documented():
+    text = (ROOT / "docs/cli.md").read_text()
+    assert all(f"| `{name}` |" in text for name in topology.GROUPS)
+
+
+def test_every_command_has_a_help_text():
+    assert all(command.help for command in main.commands.values())
+
+
+def test_an_unknown_group_is_a_usage_error_that_lists_the_groups(run, tmp_path):
+    result = run("up", "huge")
+    assert result.exit_code == 2
+    assert "'minimal', 'data', 'vector', 'ml', 'full'" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_1(run, tmp_path):
+    (tmp_path / ".env").write_text("MLFLOW_PORT=x\n")
+    for command in ("up", "down", "status", "env", "doctor", "logs"):
+        result = run(command)
+        assert result.exit_code == 1
+        assert result.output.startswith("dagma: MLFLOW_PORT is 'x' in .env, but it must be")
+        assert result.output.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_without_a_stack_status_says_stopped_and_exits_with_3(run):
+    result = run("status")
+    assert result.exit_code == 3
+    assert result.output.count("stopped") >= 5
+
+
+def test_without_a_stack_down_is_content(run, tmp_path):
+    result = run("down")
+    assert (result.exit_code, result.output) == (0, "Nothing is running here.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_stack_restart_says_so(run):
+    result = run("restart", "mlflow")
+    assert result.exit_code == 1
+    assert "No stack is running here" in result.output
+
+
+def test_doctor_reports_one_line_per_finding(run):
+    result = run("doctor")
+    lines = result.output.splitlines()
+    assert all(line.split()[0] in ("OK", "WARN", "FAIL") for line in lines)
+    assert len(lines) > 10
+    assert (result.exit_code == 1) == any(line.startswith("FAIL") for line in lines)
+
+
+@pytest.mark.parametrize("module", ["dagster", "mlflow", "psycopg2", "rich"])
+def test_the_command_line_does_not_import_what_is_slow(module):
+    code = f"import sys, dagma.cli; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_version(run):
+    assert run("--version").output.startswith("dagma, version ")

@@ -1,0 +1,73 @@
+import os
+import socket
+
+import pytest
+
+from dagma.errors import PreflightError
+from dagma.stack import preflight, settings, topology
+
+
+def chosen(tmp_path, **environ):
+    return settings.load({"DAGMA_HOME": str(tmp_path / "h"), **environ}).settings
+
+
+def test_a_taken_port_is_named_with_its_setting(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PreflightError, match=f"MLFLOW_PORT is {port}, but that port"):
+            preflight.ports(chosen(tmp_path, MLFLOW_PORT=str(port)), "mlflow")
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path):
+    with pytest.raises(PreflightError, match=r"DAGMA_HOST is '192\.0\.2\.1', which is no address"):
+        preflight.ports(chosen(tmp_path, DAGMA_HOST="192.0.2.1", MLFLOW_PORT="50123"), "mlflow")
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path):
+    with pytest.raises(PreflightError, match="bytes too long"):
+        preflight.state_directory(chosen(tmp_path / ("x" * 100)))
+
+
+def test_a_longest_path_is_accepted(tmp_path):
+    room = preflight.LONGEST_SOCKET - len(str(tmp_path)) - len("//h/run/process-compose.sock")
+    preflight.state_directory(chosen(tmp_path / ("x" * room)))
+
+
+def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "h").write_text("")
+    with pytest.raises(PreflightError, match="is not a directory"):
+        preflight.state_directory(chosen(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_state_directory_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PreflightError, match=f"{tmp_path} cannot be written"):
+        preflight.state_directory(chosen(tmp_path))
+
+
+def test_a_missing_program_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PreflightError, match="Not on PATH: process-compose, mlflow"):
+        preflight.programs(["mlflow"])
+
+
+def test_an_old_process_compose_is_refused(tmp_path, monkeypatch):
+    program = tmp_path / "process-compose"
+    program.write_text("#!/bin/sh\necho v1.86.2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(PreflightError, match=r"1\.86\.2; 1\.87 or newer"):
+        preflight.programs([])
+
+
+def test_a_qdrant_program_that_is_none_is_refused(tmp_path):
+    with pytest.raises(PreflightError, match="DAGMA_QDRANT_BIN"):
+        topology.members("full", chosen(tmp_path, DAGMA_QDRANT_BIN=str(tmp_path)))
+
+
+def test_an_unknown_group_is_refused(tmp_path):
+    with pytest.raises(PreflightError, match="no group 'huge'"):
+        topology.members("huge", chosen(tmp_path))
