@@ -16,6 +16,7 @@ let
   inCheckout =
     name: tools: script:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
+      set -o pipefail # else a failure would be tee's success
       export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
       cp -r ${source} "$TMPDIR/checkout"
       chmod -R u+w "$TMPDIR/checkout"

@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. What it does is in `dagma.stack`."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -29,12 +30,12 @@ UNHEALTHY = 3
 class _Sentences(click.Group):
     """Turns our errors into one line and exit code 1."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except DagmaError as error:
             click.echo(f"dagma: {error}", err=True)
-            ctx.exit(1)
+            return ctx.exit(1)
 
 
 def _version() -> str:
@@ -91,7 +92,8 @@ def up(group: str, detach: bool, tui: bool) -> None:
         if mine and not detach:
             _stay(stack)
     except KeyboardInterrupt:
-        _leave(stack)
+        if stack.child is not None:
+            _end(stack)
 
 
 def _start(stack: Stack, names: list[str], note: str | None) -> bool:
@@ -127,31 +129,35 @@ def _wait(stack: Stack, names: list[str]) -> None:
     try:
         with Rows(names) as rows:
             stack.wait(names, rows.add)
-    except (StackError, KeyboardInterrupt) as error:
-        _say(stack.down())
-        if isinstance(error, KeyboardInterrupt):
-            click.echo("Interrupted; everything is stopped.")
-            sys.exit(INTERRUPTED)
+    except StackError:
+        _end(stack)
         raise
+    except KeyboardInterrupt:
+        _end(stack)
+        sys.exit(INTERRUPTED)
 
 
 def _stay(stack: Stack) -> None:
     """Wait for Ctrl-C, or for the end of the supervisor."""
-    while stack.child is not None and stack.child.poll() is None:
+    if stack.child is None:
+        return
+    while stack.child.poll() is None:
         time.sleep(0.2)
-    _say(stack.down())
-    if stack.child is not None and stack.child.returncode != 0:
-        raise StackError("process-compose was ended from outside; everything else is stopped.")
-    click.echo("The stack was stopped.")
+    _end(stack)
+    if stack.child.returncode != 0:
+        raise StackError("process-compose was ended from outside; so the services were stopped.")
 
 
-def _leave(stack: Stack) -> None:
-    """Ctrl-C after the start."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if stack.child is not None:
-        click.echo("\nStopping ...")
-        _say(stack.down())
-        click.echo("Everything is stopped; the state is kept.")
+def _end(stack: Stack) -> None:
+    """Take everything down, whatever signals still come and even when the terminal is gone."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    notes = stack.down()
+    with contextlib.suppress(OSError):
+        _say([*notes, "Everything is stopped; the state is kept."])
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _catch_signals() -> None:
@@ -160,7 +166,7 @@ def _catch_signals() -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, interrupt)
 
 
@@ -200,6 +206,7 @@ def status(as_json: bool) -> None:
 @click.option("-n", "--lines", default=100, show_default=True, help="Lines of each log.")
 def logs(service: str | None, follow: bool, lines: int) -> None:
     """Show the log of a service, or of all of them."""
+    _catch_signals()
     from dagma.stack import logs as reading
 
     stack = _stack()

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagma.defs.recipes.normalize import Ingredient, normalize, singular
@@ -170,10 +170,14 @@ def test_singulars(plural, expected):
     assert singular(plural) == expected
 
 
+# A loaded machine is no failure, and the source tree may be read-only.
+anywhere = settings(deadline=None, database=None)
+
 WORDS = "1 ½ 2/3 1,5 cups oz of fresh , or and salt pepper eggs (a) [ - 1-2 plus zest é ® 0"
 words = st.sampled_from(WORDS.split())
 
 
+@anywhere
 @given(text=st.lists(words, max_size=8).map(" ".join) | st.text(), given_=st.text(max_size=5))
 def test_any_text_gives_clean_names(text, given_):
     for ingredient in normalize(text, given_):
@@ -182,6 +186,7 @@ def test_any_text_gives_clean_names(text, given_):
         assert ingredient.amount is None or 0 < ingredient.amount < float("inf")
 
 
+@anywhere
 @given(text=st.lists(words, max_size=8).map(" ".join))
 def test_case_and_spacing_do_not_matter(text):
     assert normalize(text.upper().replace(" ", "  ")) == normalize(text)

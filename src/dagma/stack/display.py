@@ -3,11 +3,15 @@
 import sys
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import click
 
 from dagma.stack.control import Status
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
 
 
 class Rows:
@@ -16,7 +20,7 @@ class Rows:
     def __init__(self, waiting: Iterable[str], quiet: bool = False) -> None:
         self._waiting = list(waiting)
         self._done: list[tuple[Status, float]] = []
-        self._live: Any = None
+        self._live: Live | None = None
         self._plain = quiet or not sys.stdout.isatty()
 
     def __enter__(self) -> Self:
@@ -46,7 +50,7 @@ class Rows:
         else:
             self._live.update(self._table())
 
-    def _table(self) -> Any:
+    def _table(self) -> "Table":
         from rich.spinner import Spinner
         from rich.table import Table
 

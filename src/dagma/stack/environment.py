@@ -43,13 +43,18 @@ def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str])
 
 
 def client(settings: Settings) -> dict[str, str]:
-    """Variables with which plain `psql` shows the runs."""
+    """Variables with which plain `psql` shows the runs, and plain `process-compose` is ours."""
+    layout = Layout.of(settings)
     return {
+        "PC_CONFIG_FILES": str(topology.path()),
+        "PC_SOCKET_PATH": str(layout.control_socket),
+        "PC_LOG_FILE": str(layout.log("process-compose")),
+        "PC_DISABLE_DOTENV": "1",
         "PGHOST": "127.0.0.1",
         "PGPORT": str(settings.postgres_port),
         "PGUSER": settings.postgres_user,
         "PGDATABASE": settings.postgres_db,
-        "PGPASSFILE": str(Layout.of(settings).pgpass),
+        "PGPASSFILE": str(layout.pgpass),
     }
 
 

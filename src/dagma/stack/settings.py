@@ -88,7 +88,7 @@ Flag = Annotated[bool, Allowed("true or false")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]
 
 
-def _setting(name: str, default: Any, help_: str, shown: str | None = None) -> Any:
+def _setting(name: str, default: object, help_: str, shown: str | None = None) -> Any:  # noqa: ANN401 - what pydantic's Field returns, so that any type can be declared
     """Declare one setting.
 
     Args:
@@ -312,7 +312,7 @@ def _allowed(info: FieldInfo) -> str:
     return "something else"
 
 
-def _nested_metadata(annotation: Any) -> tuple[Any, ...]:
+def _nested_metadata(annotation: object) -> tuple[Any, ...]:
     nested: tuple[Any, ...] = ()
     for part in getattr(annotation, "__args__", ()):
         nested += tuple(getattr(part, "__metadata__", ()))

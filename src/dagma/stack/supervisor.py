@@ -86,7 +86,7 @@ class Supervisor:
         """Stop all processes in order, and process-compose itself."""
         self._ask("POST", "/project/stop")
 
-    def _ask(self, method: str, path: str, timeout: float = ANSWER) -> Any:
+    def _ask(self, method: str, path: str, timeout: float = ANSWER) -> dict[str, Any]:
         connection = _UnixConnection(self._socket, timeout)
         try:
             connection.request(method, path)
@@ -101,9 +101,9 @@ class Supervisor:
         return _parsed(response.status, body)
 
 
-def _parsed(status: int, body: bytes) -> Any:
+def _parsed(status: int, body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
+        answer: dict[str, Any] = json.loads(body)
     except ValueError as error:
         raise StackError("process-compose gave an answer that is not JSON.") from error
     if status >= 400:
