@@ -74,7 +74,8 @@ def patch(path: Path, bundled: set[str]) -> None:
     path.chmod(0o755)
     if patchelf("--print-interpreter", str(path)):
         patchelf("--set-interpreter", os.environ["LOADER"], str(path))
-    if needed & PROVIDED:
+    # libc.so.6 itself is loaded before any wheel; all others are looked for.
+    if needed - bundled - {"libc.so.6"}:
         folders = os.environ["LIBRARIES"].split()
         patchelf("--add-rpath", ":".join(folders), str(path))
 

@@ -110,8 +110,16 @@ def _start(stack: Stack, names: list[str], note: str | None) -> bool:
             return False
         _say(stack.start(names))
         _wait(stack, names)
+    _warn_about_code(stack)
     click.echo(f"All healthy. State is in {stack.settings.home}; `dagma down` stops the stack.")
     return True
+
+
+def _warn_about_code(stack: Stack) -> None:
+    from dagma.stack import location  # its imports are for `up` only
+
+    if problem := location.problem(stack.settings):
+        click.echo(click.style(problem, fg="yellow"))
 
 
 def _join(stack: Stack, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-from conftest import wait_for
+from live_stack import wait_for
 
 HEALTH = """
 query { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }

@@ -3,7 +3,7 @@ import signal
 
 import psutil
 import pytest
-from conftest import LONG, a_stack, wait_for
+from live_stack import LONG, a_stack, wait_for
 from test_webserver import launch_numbers, run_status, wait_for_success
 
 from dagma.stack import supervisor
@@ -124,6 +124,13 @@ def test_a_service_that_cannot_start_is_named_with_its_log_and_nothing_is_left(o
     assert "dagma: init ended with exit code 1; the end of" in said
     assert "The schema of dagster could not be prepared" in said
     assert supervisor.members(other_stack.home) == []
+
+
+def test_user_code_that_does_not_load_is_said_and_does_not_keep_the_stack_down(other_stack):
+    other_stack.settings["DAGMA_CODE_MODULE"] = "no_such_module"
+    said = other_stack.dagma("up", "-d", "minimal")
+    assert "no_such_module does not load: " in said
+    assert all(service["healthy"] for service in other_stack.status().values())
 
 
 def test_a_taken_port_is_one_sentence_and_nothing_is_written(stack):

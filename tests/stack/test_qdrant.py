@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from conftest import a_stack
+from live_stack import a_stack
 
 needs_server = pytest.mark.skipif(
     shutil.which("qdrant") is None, reason="no qdrant program on PATH: its server is not tested"

@@ -1,7 +1,7 @@
 import os
 import signal
 
-from conftest import wait_for
+from live_stack import wait_for
 
 LOCATION = """
 query { workspaceOrError { ... on Workspace { locationEntries { name loadStatus

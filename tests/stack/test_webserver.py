@@ -1,4 +1,4 @@
-from conftest import wait_for
+from live_stack import wait_for
 
 NUMBERS = ("raw_numbers", "sum_numbers", "viz_ready_data")
 

@@ -45,3 +45,10 @@ def test_images_are_named_by_the_names_that_people_use(tmp_path):
     assert exports(tmp_path, USER_CODE_IMAGE="a:1")["DAGSTER_CURRENT_IMAGE"] == "a:1"
     both = {"USER_CODE_IMAGE": "a:1", "DAGSTER_CURRENT_IMAGE": "b:2"}
     assert exports(tmp_path, **both)["DAGSTER_CURRENT_IMAGE"] == "b:2"
+
+
+def test_what_is_exported_may_be_read_back_as_settings(tmp_path):
+    first = settings.load({"DAGMA_HOME": str(tmp_path)})
+    made = environment.exports(first, ["postgres", "mlflow"], {})
+    again = settings.load(made | environment.client(first.settings))
+    assert environment.exports(again, ["postgres", "mlflow"], made) == made

@@ -1,6 +1,5 @@
 """What the services find in their environment."""
 
-import os
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
@@ -78,7 +77,7 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_POSTGRES_URL": database_url(settings, settings.postgres_user, settings.postgres_db),
         "DAGMA_MLFLOW_BACKEND_URI": database_url(settings, "mlflow", "mlflow"),
         "DAGMA_WITHOUT_QDRANT": _text("qdrant" not in services),
-        "DAGMA_QDRANT_BIN": topology.qdrant_program(settings) or "qdrant",
+        "DAGMA_QDRANT_PROGRAM": topology.qdrant_program(settings) or "qdrant",
         "DAGSTER_HOME": str(layout.dagster(settings)),
         "QDRANT_PATH": str(settings.qdrant_path or layout.qdrant / "embedded"),
     }
@@ -113,8 +112,3 @@ def _proxy_exceptions(settings: Settings, environ: Mapping[str, str]) -> dict[st
         added = [host for host in (*_LOOPBACK, settings.host) if host not in kept]
         found[name] = ",".join(dict.fromkeys(kept + added))
     return found
-
-
-def current() -> dict[str, str]:
-    """A copy of this process's environment."""
-    return dict(os.environ)

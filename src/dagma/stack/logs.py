@@ -1,5 +1,6 @@
 """Reading the services' log files, also while they grow and are rotated."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,5 @@ def _replaced(path: Path, stream: IO[str]) -> bool:
         there = path.stat()
     except OSError:
         return True
-    return there.st_ino != Path(f"/dev/fd/{stream.fileno()}").stat().st_ino or (
-        there.st_size < stream.tell()
-    )
+    here = os.fstat(stream.fileno())
+    return there.st_ino != here.st_ino or there.st_size < stream.tell()

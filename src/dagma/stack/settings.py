@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PydanticError
@@ -209,6 +209,7 @@ HANDED_DOWN = frozenset(
         "DAGMA_USER_CODE_HOST",
         "DAGMA_POSTGRES_URL",
         "DAGMA_MLFLOW_BACKEND_URI",
+        "DAGMA_QDRANT_PROGRAM",
         "DAGMA_WITHOUT_QDRANT",
     }
 )
@@ -227,11 +228,6 @@ class Loaded:
 
     settings: Settings
     extra: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Settings without a ``.env``, for tests."""
-        return cls(settings)
 
 
 def table() -> dict[str, FieldInfo]:

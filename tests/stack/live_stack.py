@@ -1,0 +1,178 @@
+"""A real stack for tests: free ports, a state of its own, and ways to ask its services."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+import dagma
+
+PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "USER_CODE_PORT", "MLFLOW_PORT")
+PORTS_QDRANT = ("QDRANT_PORT", "QDRANT_GRPC_PORT")
+OURS = ("DAGMA_", "DAGSTER_", "POSTGRES_", "MLFLOW_", "QDRANT_", "USER_CODE_", "PC_", "PG")
+#: Seconds for a cold start on a slow, busy machine.
+LONG = 300.0
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """What the condition returns once it is true; a failure after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing uses, below those that systems give to outgoing connections."""
+    ports = []
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    pytest.fail("no free ports")
+
+
+@dataclass
+class LiveStack:
+    """A state directory with its own ports, and the command line on it."""
+
+    base: Path
+    ports: dict[str, int]
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.base / "h"
+
+    @property
+    def work(self) -> Path:
+        return self.base / "w"
+
+    def environ(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+        source = str(Path(dagma.__file__).parents[1])
+        paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+        return (
+            inherited
+            | {name: str(port) for name, port in self.ports.items()}
+            | {"DAGMA_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(paths)}
+            | self.settings
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run the command line in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "dagma.cli", *arguments],
+            cwd=self.work,
+            env=self.environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run the command line to its end: exit code and what it printed."""
+        with self.start(*arguments) as process:
+            output, _ = process.communicate(timeout=LONG)
+        return process.returncode, output
+
+    def dagma(self, *arguments: str, fails: bool = False) -> str:
+        """Run the command line to its end; what it printed."""
+        code, output = self.run(*arguments)
+        assert (code != 0) == fails, (
+            f"dagma {' '.join(arguments)} -> {code}\n{output}\n{self.log_tails()}"
+        )
+        return output
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        _, output = self.run("status", "--json")
+        return {service["name"]: service for service in json.loads(output)["services"]}
+
+    def wait_healthy(self, name: str, seconds: float) -> dict[str, Any]:
+        return wait_for(
+            lambda: (s := self.status()[name])["healthy"] and s, seconds, f"{name} healthy"
+        )
+
+    def log_tails(self) -> str:
+        parts = []
+        for path in sorted((self.home / "logs").glob("*.*")):
+            lines = path.read_text(errors="replace").splitlines()[-15:]
+            parts.append("\n".join([f"--- {path.name}", *lines]))
+        return "\n".join(parts)
+
+    def web(self, setting: str, path: str, body: Any = None, method: str | None = None) -> bytes:
+        """The answer of one of the web interfaces."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports[setting]}{path}",
+            data=data,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with closing(opener.open(request, timeout=30)) as answer:
+            return answer.read()
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        body = {"query": query, "variables": variables}
+        answer = json.loads(self.web("DAGSTER_WEBSERVER_PORT", "/graphql", body))
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    @contextmanager
+    def database(self, role: str, database: str) -> Iterator[Any]:
+        """A cursor of one of the roles, with the password that the stack made."""
+        secret = (self.home / "secrets" / role).read_text()
+        link = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.ports["POSTGRES_PORT"],
+            user=role,
+            password=secret,
+            dbname=database,
+        )
+        with closing(link), link.cursor() as cursor:
+            yield cursor
+
+    def rows(self, query: str, *values: Any, database: str = "dagster") -> list[tuple[Any, ...]]:
+        with self.database("postgres", database) as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+
+
+@contextmanager
+def a_stack(**settings: str) -> Iterator[LiveStack]:
+    """A state directory that is stopped and removed at the end."""
+    base = Path(tempfile.mkdtemp(prefix="d"))
+    base.chmod(0o711)  # root's PostgreSQL runs as another user
+    names = (*PORTS, *PORTS_QDRANT)
+    live = LiveStack(base, dict(zip(names, free_ports(len(names)), strict=True)), settings)
+    live.work.mkdir()
+    try:
+        yield live
+    finally:
+        live.run("down")
+        shutil.rmtree(base)

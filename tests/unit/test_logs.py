@@ -1,0 +1,68 @@
+import threading
+import time
+
+import pytest
+
+from dagma.stack import logs
+
+
+class Enough(Exception):
+    """Ends `follow`, which has no end of its own."""
+
+
+def collect(files, change, expected):
+    """Lines that `follow` shows while `change` runs, until there are as many as expected."""
+    shown = []
+
+    def show(name, line):
+        shown.append((name, line))
+        if len(shown) == len(expected):
+            raise Enough
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    with pytest.raises(Enough):
+        logs.follow(files, show)
+    thread.join()
+    assert shown == expected
+
+
+def test_tail_shows_the_last_lines_of_each_log(tmp_path):
+    (tmp_path / "a.log").write_text("1\n2\n3\n")
+    shown = []
+    files = {"a": tmp_path / "a.log", "b": tmp_path / "none.log"}
+    logs.tail(files, 2, lambda *line: shown.append(line))
+    assert shown == [("a", "2"), ("a", "3")]
+
+
+def test_no_lines_are_no_lines(tmp_path):
+    (tmp_path / "a.log").write_text("1\n")
+    logs.tail({"a": tmp_path / "a.log"}, 0, lambda *_: pytest.fail("a line"))
+
+
+def test_follow_shows_new_lines_whole_and_through_rotation(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("old\n")
+
+    def change():
+        time.sleep(0.5)
+        with log.open("a") as file:
+            file.write("ne")
+            file.flush()
+            time.sleep(0.3)
+            file.write("w\n")
+        time.sleep(0.5)
+        log.rename(tmp_path / "a.log.1")
+        log.write_text("rotated\n")
+
+    collect({"a": log}, change, [("a", "new"), ("a", "rotated")])
+
+
+def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path):
+    log = tmp_path / "a.log"
+
+    def change():
+        time.sleep(0.5)
+        log.write_text("first\n")
+
+    collect({"a": log}, change, [("a", "first")])
