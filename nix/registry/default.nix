@@ -199,6 +199,8 @@ rec {
       ]
       // {
         nativeBuildInputs = packages;
+        # `nix develop` reads the variable of this name.
+        outputs = [ "out" ];
       }
     ) "echo 'a shell is entered with nix develop' >\"$out\"";
 }

@@ -82,6 +82,8 @@ def up(group: str, detach: bool, tui: bool) -> None:
 
     Without -d it stays, and Ctrl-C stops everything. Starting what already runs only says so.
     """
+    if tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("--tui needs a terminal.")
     stack = _stack()
     names, note = topology.members(group, stack.settings)
     _catch_signals()

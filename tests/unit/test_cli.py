@@ -45,6 +45,12 @@ def test_an_unknown_group_is_a_usage_error_that_lists_the_groups(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_interface_of_process_compose_needs_a_terminal(run, tmp_path):
+    result = run("up", "--tui")
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "--tui needs a terminal" in result.output
+
+
 def test_a_wrong_setting_is_one_line_and_exit_code_1(run, tmp_path):
     (tmp_path / ".env").write_text("MLFLOW_PORT=x\n")
     for command in ("up", "down", "status", "env", "doctor", "logs"):

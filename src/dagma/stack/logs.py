@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO
 
@@ -29,34 +30,43 @@ def tail(files: dict[str, Path], count: int, show: Show) -> None:
 
 def follow(files: dict[str, Path], show: Show) -> None:
     """Show new lines until interrupted, through rotation and the appearance of files."""
-    readers = {name: _lines(path) for name, path in files.items()}
-    while True:
-        for name, reader in readers.items():
-            for line in reader:
-                if line is None:
-                    break
-                show(name, line)
-        time.sleep(PERIOD)
+    with ExitStack() as opened:
+        readers = {name: opened.enter_context(closing(_lines(p))) for name, p in files.items()}
+        while True:
+            for name, reader in readers.items():
+                for line in reader:
+                    if line is None:
+                        break
+                    show(name, line)
+            time.sleep(PERIOD)
 
 
-def _lines(path: Path) -> Iterator[str | None]:
+def _lines(path: Path) -> Generator[str | None]:
     """New complete lines of a file, with None whenever there is nothing more for now."""
-    stream: IO[str] | None = None
-    fresh = False
+    stream = _open(path)
+    if stream:
+        stream.seek(0, os.SEEK_END)
     rest = ""
-    while True:
-        if stream is None and path.exists():
-            stream = path.open(encoding="utf-8", errors="replace")
-            if not fresh:
-                stream.seek(0, 2)
-        fresh = True
-        text = stream.read() if stream else ""
-        *lines, rest = (rest + text).split("\n")
-        yield from lines
-        if stream and not text and _replaced(path, stream):
+    try:
+        while True:
+            text = stream.read() if stream else ""
+            *lines, rest = (rest + text).split("\n")
+            yield from lines
+            if not text and (stream is None or _replaced(path, stream)):
+                if stream:
+                    stream.close()
+                stream = _open(path)
+            yield None
+    finally:
+        if stream:
             stream.close()
-            stream = None
-        yield None
+
+
+def _open(path: Path) -> IO[str] | None:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def _replaced(path: Path, stream: IO[str]) -> bool:
