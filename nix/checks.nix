@@ -12,20 +12,35 @@
 let
   inherit (pkgs) lib;
 
-  # Commands in a writable copy of the checkout, their output both shown and kept.
+  # Commands in a writable copy of the checkout, or of what they need of it (path in the checkout ->
+  # file or folder), so that other edits leave the result valid. Output is both shown and kept.
   inCheckout =
-    name: tools: script:
+    name: tools: files: script:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
       set -o pipefail # else a failure would be tee's success
       export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
-      cp -r ${source} "$TMPDIR/checkout"
-      chmod -R u+w "$TMPDIR/checkout"
+      mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"
+      ${builtins.concatStringsSep "\n" (
+        map (path: ''
+          mkdir -p "$(dirname ${path})"
+          cp -r ${files.${path}} ${path}
+        '') (builtins.attrNames files)
+      )}
+      chmod -R u+w .
       mkdir "$out"
       {
         ${script}
       } 2>&1 | tee "$out/report.txt"
     '';
+
+  everything = {
+    "." = "${source}/.";
+  };
+  stackTests = {
+    "pyproject.toml" = ../pyproject.toml;
+    "tests/stack" = ../tests/stack;
+  };
 
   services = builtins.filter (service: service != python.stack) stack.services;
 
@@ -48,7 +63,7 @@ let
 in
 {
   # Style, types and shell scripts.
-  lint = inCheckout "lint" [ python.dev pkgs.shellcheck ] ''
+  lint = inCheckout "lint" [ python.dev pkgs.shellcheck ] everything ''
     ruff check
     ruff format --check
     mypy
@@ -56,12 +71,12 @@ in
   '';
 
   # What needs no service.
-  unit = inCheckout "unit" ([ python.test ] ++ services) ''
+  unit = inCheckout "unit" ([ python.test ] ++ services) everything ''
     python -m pytest tests/unit -p no:cacheprovider
   '';
 
   # The real stack, started inside the build sandbox and driven through GraphQL.
-  stack = inCheckout "stack" ([ python.test ] ++ services) ''
+  stack = inCheckout "stack" ([ python.test ] ++ services) stackTests ''
     python -m pytest tests/stack -p no:cacheprovider
   '';
 

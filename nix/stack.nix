@@ -41,7 +41,7 @@ let
 
   # The default corpus of the recipes example: the data alone, since the program it comes with is a
   # desktop one and refers to all of GTK.
-  recipes = pkgs.runCommand "recipes" { } ''
+  recipes = pkgs.runCommand "recipes-corpus" { } ''
     cp -r ${pkgs.gnome-recipes}/share/gnome-recipes "$out"
   '';
 in

@@ -1,3 +1,6 @@
+import os
+
+import pytest
 from live_stack import wait_for
 
 NUMBERS = ("raw_numbers", "sum_numbers", "viz_ready_data")
@@ -27,6 +30,11 @@ def launch_numbers(stack) -> str:
         "jobName": next(name for name in node["jobNames"] if name.startswith("__ASSET_JOB")),
         "assetSelection": [{"path": [name]} for name in NUMBERS],
     }
+    return launch(stack, selector)
+
+
+def launch(stack, selector) -> str:
+    """Queue a run through GraphQL; the run's id."""
     params = {"selector": selector, "runConfigData": {}, "mode": "default"}
     answer = stack.graphql(LAUNCH, params=params)["launchRun"]
     assert answer["__typename"] == "LaunchRunSuccess", answer
@@ -68,6 +76,24 @@ def test_assets_are_materialized_through_the_queue_and_land_in_postgresql(stack)
         run_id,
     )
     assert sorted(key for (key,) in materialized) == [f'["{name}"]' for name in NUMBERS]
+
+
+@pytest.mark.skipif("RECIPES_SOURCE" not in os.environ, reason="RECIPES_SOURCE names no corpus")
+def test_the_recipes_job_turns_the_real_corpus_into_a_tidy_table(stack):
+    selector = {
+        "repositoryLocationName": "dagma",
+        "repositoryName": "__repository__",
+        "jobName": "recipes",
+    }
+    run_id = launch(stack, selector)
+    wait_for_success(stack, run_id)
+    checks = stack.rows(
+        "SELECT event FROM event_logs WHERE run_id = %s"
+        " AND dagster_event_type = 'ASSET_CHECK_EVALUATION'",
+        run_id,
+    )
+    assert len(checks) == 6
+    assert all('"success": true' in event or '"passed": true' in event for (event,) in checks)
 
 
 def test_assets_leave_files_below_the_storage_directory(stack):

@@ -170,6 +170,10 @@ def test_singulars(plural, expected):
     assert singular(plural) == expected
 
 
+def test_a_lone_s_is_a_word_of_its_own():
+    assert [ingredient.name for ingredient in normalize("vitamin B12s")] == ["vitamin b s"]
+
+
 # A loaded machine is no failure, and the source tree may be read-only.
 anywhere = settings(deadline=None, database=None)
 

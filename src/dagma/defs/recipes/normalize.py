@@ -72,8 +72,8 @@ def singular(word: str) -> str:
     """Give the singular of an English word; other words mostly stay as they are."""
     if word in words.PLURALS:
         return words.PLURALS[word]
-    # The rules take "m&m's" for the plural of "m&m'".
-    return word if "'" in word else _pluralizer().singular(word)
+    # The rules take "m&m's" for the plural of "m&m'", and "s" for that of nothing.
+    return word if "'" in word else _pluralizer().singular(word) or word
 
 
 @cache

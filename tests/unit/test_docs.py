@@ -1,0 +1,55 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("nix/*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_to_files_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_paths_named_in_code_spans_exist(page):
+    folders = "src|tests|nix|docs|bench|deploy"
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_the_changelog_begins_with_this_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == project["version"]
+
+
+def test_the_names_of_the_package_sets_are_those_of_the_contract():
+    contract = re.findall(r'^\s+"([\w-]+)"$', (ROOT / "nix/contract.nix").read_text(), re.MULTILINE)
+    optional = re.findall(r'optional = \[ "([\w-]+)" \]', (ROOT / "nix/contract.nix").read_text())
+    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "nix/README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(contract + optional)
+
+
+def test_the_readme_has_the_groups_and_ports_of_the_stack():
+    from dagma.stack import topology
+    from dagma.stack.settings import Settings
+
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"| `{group}` |" in readme for group in topology.GROUPS)
+    defaults = Settings()
+    for port in (defaults.webserver_port, defaults.mlflow_port, defaults.qdrant_port):
+        assert f"http://127.0.0.1:{port}" in readme
+    assert f"127.0.0.1:{defaults.postgres_port}" in readme
+
+
+def test_every_file_of_nix_that_makes_an_output_is_listed():
+    listed = (ROOT / "nix/README.md").read_text()
+    files = [path.name for path in (ROOT / "nix").glob("*.nix") if path.name != "default.nix"]
+    assert [name for name in files if f"({name})" not in listed] == []
