@@ -23,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -56,6 +57,7 @@ WARM = "warm start"
 ALONE = "alone"
 #: Beside the services: until the last of them is healthy.
 ALL = "all"
+CPU = "warm start, cpu seconds"
 MEMORY = "idle memory, MB"
 STOP = "stop"
 STATUS = "./nixw run .#dagma -- status"
@@ -169,6 +171,15 @@ def memory(trees: Sequence[psutil.Process]) -> float:
     return total / 1e6
 
 
+def cpu(trees: Sequence[psutil.Process]) -> float:
+    """Processor seconds that processes and all below them have used, ended children included."""
+    total = 0.0
+    for process in whole(trees):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
 def whole(trees: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Processes and all below them, the roots last."""
     found = []
@@ -233,7 +244,7 @@ class Ours:
     def wait_for(self, services: tuple[str, ...], since: float) -> None:
         """Return when services answer; `up` may believe it earlier than we do."""
         for service in services:
-            wait_for(lambda name=service: self.target.answers(name, since), f"our {service}")
+            wait_for(partial(self.target.answers, service, since), f"our {service}")
 
     def find_supervisor(self) -> psutil.Process:
         """The process-compose of our stack: what the services are children of."""
@@ -243,9 +254,9 @@ class Ours:
             raise DidNotStart("our services have no supervisor")
         return parent
 
-    def memory(self) -> float:
-        """Of process-compose and everything below it, in MB."""
-        return memory(self.supervisor)
+    def roots(self) -> list[psutil.Process]:
+        """Process-compose, which everything else is below."""
+        return self.supervisor
 
     def stop(self) -> float:
         """Seconds that `dagma down` takes."""
@@ -354,7 +365,8 @@ class Peer:
         begun, since = time.monotonic(), time.time()
         process = self.started[service] = self.spawn(service, self.command(service))
         try:
-            wait_for(lambda: self.target.answers(service, since), f"the peer's {service}", process)
+            answers = partial(self.target.answers, service, since)
+            wait_for(answers, f"the peer's {service}", process)
         except DidNotStart as error:
             raise DidNotStart(f"{error}\n{self.log(service)}") from error
         self.took[service] = time.monotonic() - begun
@@ -393,9 +405,9 @@ class Peer:
         link.close()
         self.target = Target(self.target.ports, f"{self.server} dbname=dagster")
 
-    def memory(self) -> float:
-        """Of all services and what is below them, in MB."""
-        return memory(list(self.started.values()))
+    def roots(self) -> list[psutil.Process]:
+        """The services."""
+        return list(self.started.values())
 
     def stop(self) -> float:
         """Seconds until all has ended: servers first, then PostgreSQL, as its clients are gone."""
@@ -468,14 +480,25 @@ def temporary_directory() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
+def read_programs_once() -> None:
+    """One start that does not count: whoever reads the programs from the disk first would pay."""
+    with temporary_directory() as home:
+        side = Ours(home)
+        try:
+            side.start()
+        finally:
+            side.stop()
+
+
 def measure(side: Ours | Peer, figures: Figures) -> None:
     """One round of one side: first start, stop, warm start, memory, services alone, stop."""
     try:
         note(figures, FIRST, side.start())
         figures[STOP].append(side.stop())
         note(figures, WARM, side.start())
+        figures[CPU].append(cpu(side.roots()))
         time.sleep(IDLE)
-        figures[MEMORY].append(side.memory())
+        figures[MEMORY].append(memory(side.roots()))
         if isinstance(side, Ours):
             calls = [side.status() for _ in range(STATUS_CALLS + 1)]
             figures[STATUS] += calls[1:]  # the first may have something to put in place
@@ -502,7 +525,7 @@ def table(ours: Figures, peer: Figures) -> Iterator[str]:
 def names() -> list[str]:
     """All figures, in the order of the table."""
     starts = [f"{kind}, {one}" for kind in (FIRST, WARM) for one in (*SERVICES, ALL)]
-    return [*starts, *(f"{ALONE}, {service}" for service in SERVICES), MEMORY, STOP, STATUS]
+    return [*starts, *(f"{ALONE}, {service}" for service in SERVICES), CPU, MEMORY, STOP, STATUS]
 
 
 def spread(values: list[float]) -> str:
@@ -554,6 +577,7 @@ def main() -> None:
     ours: Figures = defaultdict(list)
     peer: Figures = defaultdict(list)
     try:
+        read_programs_once()
         for number in range(1, rounds + 1):
             for side, figures in ((Ours, ours), (Peer, peer)):
                 print(f"round {number} of {rounds}: {side.__name__.lower()}", file=sys.stderr)
@@ -561,7 +585,8 @@ def main() -> None:
                     measure(side(home), figures)
     except DidNotStart as error:
         sys.exit(f"bench: {error}")
-    print(f"median (smallest-largest) of {rounds} rounds, {os.cpu_count()} cores")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"median (smallest-largest) of {rounds} rounds, {os.cpu_count()} cores, load {load}")
     print(*table(ours, peer), "", *targets(ours, peer), sep="\n")
 
 

@@ -89,6 +89,9 @@ def up(group: str, detach: bool, tui: bool) -> None:
     _catch_signals()
     try:
         mine = _start(stack, names, note)
+        if mine:
+            how = "`dagma down`" if detach else "Ctrl-C"
+            click.echo(f"All healthy. {how} stops the stack; state is in {stack.settings.home}.")
         if tui:
             _interface(stack)
         if mine and not detach:
@@ -113,7 +116,6 @@ def _start(stack: Stack, names: list[str], note: str | None) -> bool:
         _say(stack.start(names))
         _wait(stack, names)
     _warn_about_code(stack)
-    click.echo(f"All healthy. State is in {stack.settings.home}; `dagma down` stops the stack.")
     return True
 
 

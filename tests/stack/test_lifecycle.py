@@ -116,6 +116,19 @@ def test_a_larger_group_joins_a_running_stack_in_the_foreground_and_ctrl_c_ends_
     assert supervisor.members(other_stack.home) == []
 
 
+def test_files_of_the_user_do_not_shadow_dependencies_and_the_users_module_is_found(other_stack):
+    for name in ("gql", "uvicorn"):
+        (other_stack.work / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
+    (other_stack.work / "ours.py").write_text(
+        "import dagster as dg\n\n\n@dg.asset\ndef mine(): ...\n\n\n"
+        "defs = dg.Definitions(assets=[mine])\n"
+    )
+    other_stack.settings["DAGMA_CODE_MODULE"] = "ours"
+    other_stack.dagma("up", "-d", "minimal")
+    nodes = other_stack.graphql("query { assetNodes { assetKey { path } } }")["assetNodes"]
+    assert [node["assetKey"]["path"] for node in nodes] == [["mine"]]
+
+
 def test_a_service_that_cannot_start_is_named_with_its_log_and_nothing_is_left(other_stack):
     other_stack.dagma("env")  # makes the state directory
     (other_stack.home / "dagster/dagster.yaml").write_text("storage: nonsense\n")

@@ -151,7 +151,7 @@ class Stack:
 
     def _prepare_databases(self, names: list[str]) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "dagma.stack.init"],
+            [sys.executable, "-P", "-m", "dagma.stack.init"],
             env=environment.of_services(self.loaded, names, os.environ),
             capture_output=True,
             text=True,
