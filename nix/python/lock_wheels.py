@@ -5,6 +5,8 @@ version, what it depends on, and for each platform the one wheel to take, as fil
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -175,10 +177,42 @@ def moved(old: Lock, new: Lock) -> list[str]:
     ]
 
 
+# What pip calls a setting, and the variable by which uv knows it.
+SETTINGS = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "cert": "SSL_CERT_FILE",
+}
+
+
+def pip_settings(listing: str) -> dict[str, str]:
+    """Return uv's variables for what `pip config list` prints, the most specific line last."""
+    found = {}
+    for line in listing.splitlines():
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        if name in SETTINGS and section in ("global", "download", "install", ":env:"):
+            found[SETTINGS[name]] = " ".join(value.strip("'\"").split("\\n")).strip()
+    return found
+
+
+def uv_environment() -> dict[str, str]:
+    """Return the environment for uv: the index and certificates of the machine's pip.
+
+    What is set for uv itself goes before; pip is what people have configured.
+    """
+    pip = next(filter(None, map(shutil.which, ("pip3", "pip"))), None)
+    done = pip and subprocess.run(
+        [pip, "config", "list"], capture_output=True, text=True, check=False
+    )
+    settings = pip_settings(done.stdout) if done else {}
+    return {"UV_SYSTEM_CERTS": "true", **settings, **os.environ}
+
+
 def main(root: Path) -> None:
     """Resolve anew in a checkout and write its nix/python/lock.json."""
     command = ["uv", "lock", "--upgrade", "--no-progress", "--python", sys.executable]
-    if subprocess.run(command, cwd=root, check=False).returncode:
+    if subprocess.run(command, cwd=root, env=uv_environment(), check=False).returncode:
         sys.exit("lock: uv found no resolution (its message is above); the lock stays as it was")
     target = root / "nix/python/lock.json"
     old = json.loads(target.read_text()) if target.exists() else {}

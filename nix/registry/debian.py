@@ -4,41 +4,15 @@ Mirror, proxy, credentials and certificates are those that the machine's apt is 
 Runs on the machine's Python, 3.9 or newer: it uses the standard library only.
 """
 
-import os
-import subprocess
+import re
+import shutil
 from pathlib import Path
-from typing import NamedTuple
 
-from store import sha256_of
+from machine import BringError, count, data_home, last_line, run, say, told
+from pins import ARCHITECTURES, SYSTEM, Package, check_recordable, locked
+from store import compare
 
-ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-
-
-class BringError(Exception):
-    """An artifact cannot be brought; the text is one sentence with what to do."""
-
-
-class Package(NamedTuple):
-    """One binary package of the suite: its version and the sha256 (hex) of its .deb."""
-
-    version: str
-    sha256: str
-
-
-def last_line(text: str, prefix: str = "") -> str:
-    """Return the last line of a program's output that starts with a prefix, or its last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    marked = [line for line in lines if line.startswith(prefix)]
-    return (marked or lines or ["no message"])[-1]
-
-
-def run(command: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a program in English with its output captured."""
-    environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 def mirrors() -> list[str]:
@@ -47,11 +21,7 @@ def mirrors() -> list[str]:
     Raises:
         BringError: There is no apt, or it has no package source.
     """
-    try:
-        found = run(["apt-get", "indextargets", "--format", "$(SITE)"], Path("/")).stdout.split()
-    except FileNotFoundError as error:
-        sentence = "apt-get is not on PATH: the registry set needs a Debian-family machine"
-        raise BringError(sentence) from error
+    found = run(["apt-get", "indextargets", "--format", "$(SITE)"], Path("/")).stdout.split()
     unique = sorted(set(found), key=lambda site: ("security" in site, site))
     if not unique:
         raise BringError(
@@ -100,24 +70,26 @@ class Apt:
             trust = f"signed-by={KEYRING}" if self.signed else "trusted=yes"
             sources = f"deb [{trust}] {mirror} {self.suite} main\n"
             (self.root / "sources.list").write_text(sources)
-            done = run(["apt-get", *self.options(), "update", "--error-on=any"], self.root)
+            with told(f"package lists of Debian {self.suite}"):
+                done = run(["apt-get", *self.options(), "update", "--error-on=any"], self.root)
             if done.returncode == 0:
                 return
-            message = last_line(done.stderr, "E:")
+            message = reason(done.stderr)
         raise BringError(
             f"no package mirror of this machine has Debian {self.suite} ({message}): "
             "check that `apt-get update` works, or add a Debian mirror to apt's sources"
         )
 
-    def available(self, names: list[str]) -> dict[str, Package]:
-        """Return the suite's current version of each package; a missing one is left out."""
-        command = ["apt-cache", *self.options(), "show", "--no-all-versions", *names]
-        found = {}
+    def available(self, names: list[str]) -> dict[str, list[Package]]:
+        """Return the versions that the suite has of each package, the newest first."""
+        command = ["apt-cache", *self.options(), "show", *names]
+        found: dict[str, list[Package]] = {}
         for paragraph in run(command, self.root).stdout.split("\n\n"):
             lines = (line.partition(": ") for line in paragraph.splitlines())
             fields = {key: value for key, _, value in lines}
             if "SHA256" in fields:
-                found[fields["Package"]] = Package(fields["Version"], fields["SHA256"])
+                package = Package(fields["Version"], fields["SHA256"])
+                found.setdefault(fields["Package"], []).append(package)
         return found
 
     def download(self, packages: dict[str, Package], target: Path) -> dict[str, Path]:
@@ -127,25 +99,94 @@ class Apt:
             BringError: apt failed, or a file is not the one that was asked for.
         """
         wanted = [f"{name}={package.version}" for name, package in sorted(packages.items())]
-        done = run(["apt-get", *self.options(), "download", *wanted], target)
+        with told("Debian packages", count(target, ".deb", len(wanted))):
+            done = run(["apt-get", *self.options(), "download", *wanted], target)
         if done.returncode:
-            raise BringError(f"apt could not download packages: {last_line(done.stderr, 'E:')}")
+            raise BringError(apt_sentence(done.stderr))
         files = {file.name.split("_")[0]: file for file in target.glob("*.deb")}
         for name, package in packages.items():
             compare(files[name], package.sha256)
         return {name: files[name] for name in packages}
 
 
-def compare(file: Path, sha256: str) -> None:
-    """Raise BringError when a downloaded file does not have the sha256 (hex) of the lock."""
-    actual = sha256_of(file)
-    if actual != sha256:
-        raise BringError(
-            f"{file.name} has sha256 {actual}, the lock says {sha256}: the mirror serves other "
-            "bits under this version; nothing was taken over"
+def apt_sentence(output: str) -> str:
+    """Return one sentence for what apt printed when a download failed."""
+    if "Hash Sum mismatch" in output:
+        return (
+            "apt got a package whose bits are not those of its list: try again, or another mirror"
         )
+    return (
+        f"apt could not download packages ({reason(output)}): "
+        "see mirror, proxy and certificates in `apt-config dump`"
+    )
 
 
-def deb_name(name: str, version: str, system: str) -> str:
-    """Return the store path name of a package: no epoch, no character that Nix refuses."""
-    return f"{name}_{version.split(':')[-1].replace('~', '.')}_{ARCHITECTURES[system]}.deb"
+def reason(output: str) -> str:
+    """Return why apt failed: which address did not answer rather than that some did not."""
+    failed = re.search(r"^[EW]: (Failed to fetch .*)$", output, re.MULTILINE)
+    return failed.group(1).strip() if failed else last_line(output, "E:").replace("E: ", "")
+
+
+def open_suite(suite: str) -> Apt:
+    """Return this machine's private apt root with the suite's package lists renewed."""
+    apt = Apt(data_home() / "apt", suite, SYSTEM)
+    say(f"reading the package lists of Debian {suite}")
+    apt.update()
+    return apt
+
+
+def current(apt: Apt, packages: dict[str, Package]) -> dict[str, Package]:
+    """Return the packages, each pin that the mirror dropped replaced by the suite's version.
+
+    Every replacement is said in a line; with DAGMA_LOCKED=1 it is an error.
+
+    Raises:
+        BringError: A pin is gone and may not be replaced.
+    """
+    available = apt.available(sorted(packages))
+    result = dict(packages)
+    for name in sorted(packages):
+        if packages[name] not in available.get(name, []):
+            result[name] = replacement(apt, name, packages[name], available)
+    return result
+
+
+def replacement(apt: Apt, name: str, pin: Package, available: dict[str, list[Package]]) -> Package:
+    """Return the suite's version of a package whose pin the mirror dropped.
+
+    Raises:
+        BringError: There is none, or it may not be taken.
+    """
+    if name not in available:
+        raise BringError(f"this machine's mirror has no package {name} in Debian {apt.suite}")
+    gone = f"the mirror no longer has {name} {pin.version}"
+    now = available[name][0]
+    if now.version == pin.version:
+        raise BringError(
+            f"the mirror's {name} {pin.version} has sha256 {now.sha256}, the lock says "
+            f"{pin.sha256}: nothing was taken over"
+        )
+    if locked():
+        raise BringError(f"{gone} but {now.version}, and DAGMA_LOCKED takes pinned versions only")
+    if not apt.signed:
+        raise BringError(f"{gone}; to trust another install the package debian-archive-keyring")
+    check_recordable()
+    say(f"aged pin: {gone}; this machine takes {now.version}")
+    return now
+
+
+def unpack(deb: Path, target: Path) -> None:
+    """Unpack a Debian package's files below a folder."""
+    done = run(["dpkg-deb", "--extract", str(deb), str(target)], target)
+    if done.returncode:
+        raise BringError(f"{deb.name} cannot be unpacked: {last_line(done.stderr)}")
+
+
+def make_seed(deb: Path, folder: Path) -> Path:
+    """Return the seed made from busybox-static: a folder with that one program, as Nix's builder."""
+    unpack(deb, folder)
+    seed = folder / "seed"
+    seed.mkdir()
+    shutil.copy(folder / "usr/bin/busybox", seed / "busybox")
+    (seed / "busybox").chmod(0o755)
+    return seed

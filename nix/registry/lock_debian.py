@@ -1,8 +1,8 @@
 """Renew nix/registry/lock.json: the newest packages of the Debian suite, and say what moved.
 
 The names in the lock stay (add one with an empty object, then run this); their versions and hashes
-are renewed. process-compose is renewed by hand: set its version, empty its hash, and `./nixw`
-prints the new one.
+are renewed. process-compose is renewed by hand: set its version and an empty sha256; the next
+`./nixw` computes and records the hash.
 """
 
 import json
@@ -12,24 +12,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bring import make_seed
-from debian import ARCHITECTURES, Apt, BringError, Package
+from debian import Apt, make_seed
+from machine import BringError
+from pins import ARCHITECTURES, Package
 from store import archive_sha256
 
 
 def renew(lock: dict[str, Any], system: str, folder: Path) -> None:
-    """Write the suite's versions for one system into the lock, and the seed's hash with them."""
+    """Write the suite's versions for one system into the lock, and the seed's hash with them.
+
+    Raises:
+        BringError: The mirror does not answer, or cannot be trusted.
+    """
     apt = Apt(folder, lock["suite"], system)
+    if not apt.signed:
+        raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
     apt.update()
-    names = [name for group in lock["debian"].values() for name in group]
-    found = apt.available(names)
+    found = apt.available([name for group in lock["debian"].values() for name in group])
     for group in lock["debian"].values():
         for name in group:
             # A few libraries exist for one processor only (libcpuid17).
             group[name].pop(system, None)
             if name in found:
-                group[name][system] = dict(found[name]._asdict())
-    lock["seed"][system] = seed_hash(apt, found["busybox-static"])
+                group[name][system] = dict(found[name][0]._asdict())
+    if "busybox-static" in found:
+        lock["seed"][system] = seed_hash(apt, found["busybox-static"][0])
 
 
 def seed_hash(apt: Apt, package: Package) -> str:
@@ -39,36 +46,48 @@ def seed_hash(apt: Apt, package: Package) -> str:
         return archive_sha256(make_seed(file, Path(folder)))
 
 
-def moved(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Print each package whose version or content changed on some system."""
-    lines = [
+def moved(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return a line for each package whose version or content changed on some system."""
+    lines = {
         f"{name} ({system}): {old[group][name].get(system, {}).get('version', 'absent')}"
         f" -> {entry['version']}"
         for group, packages in new.items()
         for name, systems in packages.items()
         for system, entry in systems.items()
         if old[group][name].get(system) != entry
-    ]
-    print("\n".join(lines) or "Debian: nothing moved")
+    }
+    return sorted(lines)
+
+
+def renewed(lock: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the lock, renewed for every system.
+
+    Raises:
+        BringError: A package is gone from the suite, or its mirror does not answer.
+    """
+    new: dict[str, Any] = json.loads(json.dumps(lock))
+    folder = Path(tempfile.mkdtemp())
+    try:
+        for system in ARCHITECTURES:
+            renew(new, system, folder / system)
+    finally:
+        shutil.rmtree(folder)
+    gone = sorted(name for group in new["debian"].values() for name in group if not group[name])
+    if gone:
+        raise BringError(f"Debian {lock['suite']} has no package {', '.join(gone)}")
+    return new
 
 
 def main(root: Path) -> None:
     """Renew the registry lock of a checkout; it stays as it was when anything fails."""
     target = root / "nix/registry/lock.json"
-    lock = json.loads(target.read_text())
-    folder = Path(tempfile.mkdtemp())
+    old = json.loads(target.read_text())
     try:
-        for system in ARCHITECTURES:
-            renew(lock, system, folder / system)
+        new = renewed(old)
     except BringError as error:
-        sys.exit(f"lock: {error}")
-    finally:
-        shutil.rmtree(folder)
-    missing = sorted(n for group in lock["debian"].values() for n in group if not group[n])
-    if missing:
-        sys.exit(f"lock: Debian {lock['suite']} has no package {', '.join(missing)}")
-    moved(json.loads(target.read_text())["debian"], lock["debian"])
-    target.write_text(json.dumps(lock, indent=1) + "\n")
+        sys.exit(f"lock: {error}; nix/registry/lock.json stays as it was")
+    print("\n".join(moved(old["debian"], new["debian"])) or "Debian packages: nothing moved")
+    target.write_text(json.dumps(new, indent=1) + "\n")
     target.with_name("lock.local.json").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The store paths and archive hashes of pinned artifacts, computed as Nix does.
+"""The store paths and archive hashes of pinned artifacts, computed as Nix does, and adding them.
 
 Sources: Nix manual, "Store path" and "Nix archive (NAR) format". Standard library only.
 """
@@ -6,8 +6,11 @@ Sources: Nix manual, "Store path" and "Nix archive (NAR) format". Standard libra
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable, NamedTuple
+
+from machine import BringError, last_line, run, told
 
 STORE = "/nix/store"
 BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -28,9 +31,39 @@ class Artifact(NamedTuple):
         inner = hashlib.sha256(f"fixed:out:sha256:{self.sha256}:".encode()).hexdigest()
         return store_path("output:out", inner, self.name)
 
-    def present(self) -> bool:
-        """Say whether the path is on disk; a store under another root is named by the caller."""
-        return os.path.lexists(os.environ.get("DAGMA_STORE_ROOT", "") + self.path)
+
+def missing(artifacts: Iterable[Artifact]) -> set[Artifact]:
+    """Return which artifacts the store lacks: a path left by a killed Nix is there but not valid."""
+    by_path = {artifact.path: artifact for artifact in artifacts}
+    done = run(["nix-store", "--check-validity", "--print-invalid", *by_path], Path("/"))
+    if done.returncode:
+        raise BringError(f"the Nix store cannot be read: {last_line(done.stderr, 'error')}")
+    return {by_path[path] for path in done.stdout.split()}
+
+
+def add(files: list[Path], recursive: bool = False) -> None:
+    """Add downloaded content to the Nix store, each under its file name.
+
+    Raises:
+        BringError: The store refuses it.
+    """
+    flags = ["--recursive"] if recursive else []
+    command = ["nix-store", "--add-fixed", *flags, "sha256", *map(str, files)]
+    with told("adding to the Nix store"):
+        done = run(command, Path("/"))
+    if done.returncode:
+        why = last_line(done.stderr, "error")
+        raise BringError(f"the Nix store refuses {files[0].name}: {why}")
+
+
+def compare(file: Path, sha256: str) -> None:
+    """Raise BringError when a downloaded file does not have the sha256 (hex) of the lock."""
+    actual = sha256_of(file)
+    if actual != sha256:
+        raise BringError(
+            f"{file.name} has sha256 {actual}, the lock says {sha256}: the mirror serves other "
+            "bits under this version; nothing was taken over"
+        )
 
 
 def store_path(kind: str, sha256: str, name: str) -> str:

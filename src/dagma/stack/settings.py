@@ -117,10 +117,14 @@ class Settings(BaseModel):
         "DAGMA_START_TIMEOUT", 180, "Seconds that `dagma up` waits until all services are healthy."
     )
     packages: Packages = _setting(
-        "DAGMA_PACKAGES", "auto", "Package set that `./nixw` takes: auto, nixpkgs or registry."
+        "DAGMA_PACKAGES",
+        "auto",
+        "Package set that `./nixw` takes, from the environment only: auto, nixpkgs or registry.",
     )
     locked: Flag = _setting(
-        "DAGMA_LOCKED", False, "Makes `./nixw` fail when a pinned package is no longer carried."
+        "DAGMA_LOCKED",
+        False,
+        "Makes `./nixw` fail when a pinned package is gone; from the environment only.",
     )
 
     postgres_port: Port = _setting("POSTGRES_PORT", 5432, "Port of PostgreSQL, on loopback only.")

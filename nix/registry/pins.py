@@ -1,0 +1,147 @@
+"""The pinned artifacts: lock.json, what this machine took instead of aged pins, and the wheels.
+
+lock.nix reads the same files; names and versions must come out the same in both.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from machine import BringError, say, write
+from store import Artifact
+
+HERE = Path(__file__).resolve().parent
+SYSTEM = f"{platform.machine()}-{platform.system().lower()}"
+ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
+
+
+class Package(NamedTuple):
+    """One binary package of the suite: its version and the sha256 (hex) of its .deb."""
+
+    version: str
+    sha256: str
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a JSON file's object.
+
+    Raises:
+        BringError: The file is not JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise BringError(f"{path} is not JSON ({error}): restore it with git") from error
+    return content
+
+
+def registry_lock() -> dict[str, Any]:
+    """Return lock.json, with what lock.local.json says of this machine put over it."""
+    lock = read(HERE / "lock.json")
+    local = HERE / "lock.local.json"
+    if local.exists():
+        overlay = read(local)
+        for group in lock["debian"].values():
+            for name in group.keys() & overlay["debian"].keys():
+                group[name].update(overlay["debian"][name])
+        lock["seed"].update(overlay["seed"])
+    return lock
+
+
+def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
+    """Return the pinned Debian packages of some groups on this system.
+
+    Raises:
+        BringError: The registry set has nothing for this system.
+    """
+    if SYSTEM not in ARCHITECTURES:
+        raise BringError(
+            f"there are registry packages for {' and '.join(ARCHITECTURES)}, not for {SYSTEM}: "
+            "install Nix and set DAGMA_PACKAGES=nixpkgs"
+        )
+    return {
+        name: Package(**systems[SYSTEM])
+        for group in groups
+        for name, systems in lock["debian"][group].items()
+        if SYSTEM in systems
+    }
+
+
+def store_groups(lock: dict[str, Any]) -> list[str]:
+    """Return the groups of packages that go into the store: all but Nix itself."""
+    return [group for group in lock["debian"] if group != "nix"]
+
+
+def deb_name(name: str, version: str, system: str) -> str:
+    """Return the store path name of a package: no epoch, no character that Nix refuses."""
+    return f"{name}_{version.split(':')[-1].replace('~', '.')}_{ARCHITECTURES[system]}.deb"
+
+
+def deb_artifact(name: str, package: Package) -> Artifact:
+    """Return the store's view of a Debian package."""
+    return Artifact(deb_name(name, package.version, SYSTEM), package.sha256)
+
+
+def seed_artifact(lock: dict[str, Any]) -> Artifact:
+    """Return the store's view of the seed."""
+    return Artifact("seed", lock["seed"][SYSTEM], recursive=True)
+
+
+def wheel_artifacts() -> dict[str, Artifact]:
+    """Return the pinned wheels of this system by requirement, `name==version`."""
+    packages = read(HERE.parent / "python/lock.json")["packages"]
+    return {
+        f"{name}=={package['version']}": Artifact(wheel["file"], wheel["sha256"])
+        for name, package in packages.items()
+        for wheel in [package["wheels"].get(SYSTEM)]
+        if wheel
+    }
+
+
+def locked() -> bool:
+    """Say whether DAGMA_LOCKED asks for exactly what the locks pin."""
+    return os.environ.get("DAGMA_LOCKED", "").lower() in ("1", "true", "yes", "on")
+
+
+# --- aged pins ------------------------------------------------------------------------------------
+
+
+def lock_digest() -> str:
+    """Return the sha256 of lock.json: an overlay holds for one lock."""
+    return hashlib.sha256((HERE / "lock.json").read_bytes()).hexdigest()
+
+
+def forget_old_overlay() -> None:
+    """Remove an overlay that was made for an earlier lock.json, which a pull has replaced."""
+    local = HERE / "lock.local.json"
+    if local.exists() and read(local).get("lock") != lock_digest():
+        local.unlink()
+        say("nix/registry/lock.json is newer than this machine's lock.local.json: removed that")
+
+
+def check_recordable() -> None:
+    """Raise BringError when this machine's choice could not be written next to the lock."""
+    if not os.access(HERE, os.W_OK):
+        raise BringError(
+            f"a pin has aged and {HERE} is not writable, so what is taken instead cannot be "
+            "recorded there: use a checkout of your own"
+        )
+
+
+def remember(taken: dict[str, Package], seed: str = "") -> None:
+    """Record in the untracked lock.local.json where this machine differs from the lock."""
+    lock = read(HERE / "lock.json")
+    pinned = pins(lock, list(lock["debian"]))
+    moved = {name: {SYSTEM: p._asdict()} for name, p in taken.items() if pinned[name] != p}
+    if moved:
+        target = HERE / "lock.local.json"
+        old = read(target) if target.exists() else {"debian": {}, "seed": {}}
+        overlay = {
+            "lock": lock_digest(),
+            "debian": {**old["debian"], **moved},
+            "seed": {**old["seed"], **({SYSTEM: seed} if seed else {})},
+        }
+        write(target, json.dumps(overlay, indent=1) + "\n")

@@ -1,0 +1,30 @@
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# These run outside the package: on the machine's Python, and in `nix run .#lock`.
+sys.path += [str(CHECKOUT / "nix/registry"), str(CHECKOUT / "nix/python")]
+
+
+@pytest.fixture
+def checkout():
+    return CHECKOUT
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Put a stand-in for one of the machine's programs first on PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    def make(name, script):
+        file = folder / name
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+        return file
+
+    return make

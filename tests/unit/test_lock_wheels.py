@@ -1,0 +1,149 @@
+import lock_wheels
+import pytest
+
+LINUX, ARM, MAC = "x86_64-linux", "aarch64-linux", "aarch64-darwin"
+ABI3 = "p-1.0-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+NEW_GLIBC = "p-1.0-cp313-cp313-manylinux_2_42_x86_64.whl"
+OLD_GLIBC = "p-1.0-cp313-cp313-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+GLIBC_28 = "p-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+PURE = "p-1.0-py3-none-any.whl"
+
+
+def test_a_wheel_of_this_python_goes_before_a_stable_abi_and_a_pure_one():
+    assert lock_wheels.best_wheel([PURE, ABI3, OLD_GLIBC], LINUX) == OLD_GLIBC
+    assert lock_wheels.best_wheel([PURE, ABI3], LINUX) == ABI3
+    assert lock_wheels.best_wheel([PURE], LINUX) == PURE
+
+
+def test_the_newest_c_library_that_the_sets_have_goes_first():
+    assert lock_wheels.best_wheel([OLD_GLIBC, GLIBC_28, NEW_GLIBC], LINUX) == GLIBC_28
+    assert lock_wheels.best_wheel([NEW_GLIBC], LINUX) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "system"),
+    [
+        ("p-1.0-cp313-cp313-manylinux_2_17_aarch64.whl", ARM),
+        ("p-1.0-cp313-cp313-macosx_11_0_arm64.whl", MAC),
+        ("p-1.0-cp313-cp313-macosx_10_13_universal2.whl", MAC),
+        ("p-1.0-cp36-abi3-manylinux1_x86_64.whl", LINUX),
+    ],
+)
+def test_each_system_has_its_own_wheels(file, system):
+    taken = {s: lock_wheels.best_wheel([file], s) for s in lock_wheels.SYSTEMS}
+    assert taken == {s: file if s == system else None for s in lock_wheels.SYSTEMS}
+
+
+def test_wheels_of_another_python_or_c_library_are_left_out():
+    others = [
+        "p-1.0-cp312-cp312-manylinux_2_17_x86_64.whl",
+        "p-1.0-cp313-cp313t-manylinux_2_17_x86_64.whl",
+        "p-1.0-cp313-cp313-musllinux_1_2_x86_64.whl",
+        "p-1.0-cp313-cp313-win_amd64.whl",
+        "p-1.0-py2-none-any.whl",
+    ]
+    assert lock_wheels.best_wheel(others, LINUX) is None
+
+
+def package(name, *dependencies, **more):
+    file = f"{name}-1.0-py3-none-any.whl"
+    return {
+        "name": name,
+        "version": "1.0",
+        "dependencies": [d if isinstance(d, dict) else {"name": d} for d in dependencies],
+        "wheels": [{"url": f"https://index.example/{file}", "hash": "sha256:ab"}],
+    } | more
+
+
+def reached(system, *packages, start=None):
+    by_name = {p["name"]: p for p in packages}
+    return lock_wheels.closure(by_name, start or [{"name": "a"}], system)
+
+
+def test_what_is_reached_is_followed_once_though_it_is_circular():
+    assert reached(LINUX, package("a", "b"), package("b", "a")) == {"a": {"b"}, "b": {"a"}}
+
+
+def test_a_marker_holds_for_its_system_only():
+    edge = {"name": "b", "marker": "sys_platform == 'linux'"}
+    packages = package("a", edge), package("b")
+    assert reached(LINUX, *packages) == {"a": {"b"}, "b": set()}
+    assert reached(MAC, *packages) == {"a": set()}
+
+
+def test_a_marker_sees_the_processor_and_python():
+    edge = {"name": "b", "marker": "platform_machine == 'aarch64' and python_version >= '3.13'"}
+    packages = package("a", edge), package("b")
+    assert "b" in reached(ARM, *packages)
+    assert "b" not in reached(LINUX, *packages)
+
+
+def test_an_extra_adds_what_it_names_and_nothing_else_does():
+    a = package("a", **{"optional-dependencies": {"x": [{"name": "b"}], "y": [{"name": "c"}]}})
+    packages = a, package("b"), package("c")
+    assert set(reached(LINUX, *packages)) == {"a"}
+    assert set(reached(LINUX, *packages, start=[{"name": "a", "extra": ["x"]}])) == {"a", "b"}
+
+
+def root(*dependencies, **groups):
+    development = {name: [{"name": d} for d in names] for name, names in groups.items()}
+    return package("dagma", *dependencies, **{"dev-dependencies": development})
+
+
+def test_the_lock_has_roles_packages_and_no_address():
+    lock = {"package": [root("a", dev=["b"]), package("a", "c"), package("b"), package("c")]}
+    read = lock_wheels.read_uv_lock(lock)
+    assert read["roles"] == {"dagma": ["a"], "dev": ["b"]}
+    assert read["packages"]["a"]["dependencies"] == ["c"]
+    assert read["packages"]["c"]["wheels"][ARM] == {
+        "file": "c-1.0-py3-none-any.whl",
+        "sha256": "ab",
+    }
+    assert "index.example" not in str(read)
+
+
+def test_a_package_without_a_wheel_ends_with_what_to_do():
+    lock = {"package": [root("a"), package("a", wheels=[])]}
+    with pytest.raises(SystemExit, match=r"a 1\.0 has no wheel for x86_64-linux; exclude that"):
+        lock_wheels.read_uv_lock(lock)
+
+
+def test_what_moved_is_said():
+    old = {"packages": {"a": {"version": "1"}, "b": {"version": "1"}, "c": {"version": "1"}}}
+    new = {"packages": {"a": {"version": "2"}, "c": {"version": "1"}, "d": {"version": "1"}}}
+    assert lock_wheels.moved(old, new) == ["a: 1 -> 2", "b: 1 -> absent", "d: absent -> 1"]
+
+
+# --- uv takes what pip is configured with ---------------------------------------------------------
+
+
+def test_pip_s_index_and_certificate_are_uv_s():
+    listing = (
+        "global.index-url='https://a/simple'\nglobal.cert='/ca.pem'\nglobal.timeout='3'\n"
+        "global.extra-index-url='https://b https://c'\n:env:.index-url='https://d'\n"
+    )
+    assert lock_wheels.pip_settings(listing) == {
+        "UV_DEFAULT_INDEX": "https://d",
+        "SSL_CERT_FILE": "/ca.pem",
+        "UV_INDEX": "https://b https://c",
+    }
+
+
+def test_what_is_set_for_uv_itself_goes_before(program, monkeypatch):
+    program("pip3", "echo \"global.index-url='https://a'\"")
+    monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
+    assert lock_wheels.uv_environment()["UV_DEFAULT_INDEX"] == "https://a"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://b")
+    assert lock_wheels.uv_environment()["UV_DEFAULT_INDEX"] == "https://b"
+
+
+def test_no_pip_is_no_error(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "PATH" in lock_wheels.uv_environment()
+
+
+def test_a_lock_stays_as_it_was_when_uv_fails(program, tmp_path):
+    program("uv", "exit 1")
+    with pytest.raises(SystemExit, match="the lock stays as it was"):
+        lock_wheels.main(tmp_path)
+    assert list(tmp_path.glob("nix")) == []
