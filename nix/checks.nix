@@ -4,6 +4,8 @@
   # ./python and ./stack.nix of the same set.
   python,
   stack,
+  # ./image of the same set; null on darwin.
+  images,
   # The flake's own source.
   source,
   # All outputs of ./default.nix, these checks among them.
