@@ -77,3 +77,11 @@ in
     printf '%s\n' ${toString (builtins.attrValues (outputs.packages // outputs.programs))} >"$out"
   '';
 }
+// (if images == null then { } else {
+  # The images as files: no container runtime works in the build sandbox.
+  image = pkgs.runCommand "check-image" {
+    nativeBuildInputs = [ pkgs.python313 ];
+    budgets = builtins.toJSON images.budgets;
+    passAsFile = [ "budgets" ];
+  } ''python3.13 ${./image/check.py} ${images.image} "$budgetsPath" >"$out"'';
+})

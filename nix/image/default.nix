@@ -53,7 +53,7 @@ let
       files = toJSON files;
       passAsFile = [ "files" ];
       inherit reason;
-    } ''python3.13 ${./layer.py} "$out"'';
+    } ''python3.13 ${./layer.py} "$out" "$reason" "$filesPath"'';
 
   # The libraries and files that all programs share; bash for `podman exec`, and for Dagster's Helm
   # chart, whose commands are lines of bash. Nothing of ours starts by way of a shell.
@@ -286,5 +286,5 @@ in
       }) roles;
     };
     passAsFile = [ "specification" ];
-  } ''python3.13 ${./layout.py} "$out"'';
+  } ''python3.13 ${./layout.py} "$out" "$specificationPath"'';
 }

@@ -1,8 +1,8 @@
 """Write one image layer: some store paths and some files of its own, as a gzipped tar.
 
-Usage: python layer.py OUT. The folder it runs in holds files `inside-N` and `outside-N`, closures in
-the format of Nix's `exportReferencesGraph`: the layer is what is inside and not outside. The
-environment gives `reason`, one line, and `filesPath`, a JSON list of other entries (see `Extra`).
+Usage: python layer.py OUT REASON EXTRAS. The folder it runs in holds files `inside-N` and `outside-N`, closures in
+the format of Nix's `exportReferencesGraph`: the layer is what is inside and not outside. REASON
+is one line, EXTRAS a JSON file, a list of other entries (see `Extra`).
 OUT gets `blob` and `layer.json`, which says what an image manifest and configuration have to know.
 
 The same content gives the same bytes: names are sorted, owner, time and mode are fixed, and the
@@ -11,7 +11,6 @@ gzip header has neither name nor time. One file at a time is in memory, a piece 
 
 import hashlib
 import json
-import os
 import re
 import stat
 import sys
@@ -161,7 +160,9 @@ def add_extra(blob: Blob, extra: Extra) -> None:
         add(blob, info)
     elif "source" in extra:
         add_file(
-            blob, Path(extra["source"]), header(extra["path"], tarfile.REGTYPE, mode or 0o644, owner)
+            blob,
+            Path(extra["source"]),
+            header(extra["path"], tarfile.REGTYPE, mode or 0o644, owner),
         )
     else:
         add(blob, header(extra["path"], tarfile.DIRTYPE, mode or 0o755, owner))
@@ -176,7 +177,7 @@ def write(blob: Blob, paths: list[str], extras: list[Extra]) -> None:
     """Write the whole layer: what is not from the store first, then store path by store path."""
     named = {extra["path"] for extra in extras}
     folders = set(parents([*paths, *named])) - named
-    entries: list[Extra] = [*extras, *({"path": folder} for folder in folders)]
+    entries = [*extras, *(Extra(path=folder) for folder in folders)]
     for extra in sorted(entries, key=lambda entry: entry["path"]):
         add_extra(blob, extra)
     for path in paths:
@@ -185,11 +186,11 @@ def write(blob: Blob, paths: list[str], extras: list[Extra]) -> None:
     blob.close()
 
 
-def main(out: Path) -> None:
+def main(out: Path, reason: str, others: Path) -> None:
     """Write OUT/blob and OUT/layer.json."""
     here = Path.cwd()
     paths = sorted(closure(here.glob("inside-*")) - closure(here.glob("outside-*")))
-    extras: list[Extra] = json.loads(Path(os.environ["filesPath"]).read_text())
+    extras: list[Extra] = json.loads(others.read_text())
     out.mkdir()
     with (out / "blob").open("wb") as file:
         blob = Blob(file)
@@ -200,11 +201,11 @@ def main(out: Path) -> None:
         "size": blob.size,
         "diffID": f"sha256:{blob.diff_id.hexdigest()}",
         "plainSize": blob.plain_size,
-        "reason": os.environ["reason"],
+        "reason": reason,
         "paths": paths,
     }
     (out / "layer.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

@@ -1,7 +1,7 @@
 """Write an OCI image layout with one image per role, from layers made by layer.py.
 
-Usage: python layout.py OUT. The folder it runs in holds `closure-ROLE-N`, what each role refers to,
-in the format of Nix's `exportReferencesGraph`. The environment gives `specificationPath`, a JSON file:
+Usage: python layout.py OUT SPECIFICATION. The folder it runs in holds `closure-ROLE-N`, what each role refers to,
+in the format of Nix's `exportReferencesGraph`. SPECIFICATION is a JSON file:
 `created` (seconds since 1970), `architecture`, `labels` for all, and `roles`: for each its `layers`
 (store paths made by layer.py, lowest first), `config` and `title`.
 
@@ -113,13 +113,13 @@ def write_image(layout: Layout, role: str, image: Json, common: Json) -> Json:
     return layout.add(MANIFEST, manifest) | {"platform": platform, "annotations": named}
 
 
-def main(out: Path) -> None:
+def main(out: Path, specification: Path) -> None:
     """Write the layout."""
-    common = json.loads(Path(os.environ["specificationPath"]).read_text())
+    common = json.loads(specification.read_text())
     layout = Layout(out)
     roles = sorted(common["roles"].items())
     layout.finish([write_image(layout, role, image, common) for role, image in roles])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

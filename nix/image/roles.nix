@@ -90,8 +90,8 @@ in
     port = 4000;
     state = storage;
     budget = {
-      bytes = 1;
-      reason = "";
+      bytes = 130000000;
+      reason = "pandas, numpy, mlflow-skinny and qdrant-client with Dagster; 125 MB with a month's growth";
     };
   };
 
@@ -111,8 +111,8 @@ in
     port = 3000;
     state = storage;
     budget = {
-      bytes = 1;
-      reason = "";
+      bytes = 88000000;
+      reason = "the web application beside Dagster; no data packages";
     };
   };
 
@@ -128,8 +128,8 @@ in
     environment = dagster;
     state = storage;
     budget = {
-      bytes = 1;
-      reason = "";
+      bytes = 70000000;
+      reason = "Dagster and its database driver alone";
     };
   };
 
@@ -156,8 +156,8 @@ in
       directory = "/mlflow";
     };
     budget = {
-      bytes = 1;
-      reason = "";
+      bytes = 265000000;
+      reason = "pyarrow, scipy and scikit-learn, which MLflow requires, are half of it";
     };
   };
 }

@@ -28,6 +28,7 @@ in
   # The names that programs and users look for; a company's certificates are mounted over the first.
   (link "/etc/ssl/certs/ca-certificates.crt" "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt")
   (link "/usr/share/zoneinfo" "${pkgs.tzdata}/share/zoneinfo")
+  (link "/etc/localtime" "${pkgs.tzdata}/share/zoneinfo/UTC")
   (link "/bin/sh" "${pkgs.bashInteractive}/bin/bash")
   (link "/bin/bash" "${pkgs.bashInteractive}/bin/bash")
 ]
