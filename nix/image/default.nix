@@ -227,7 +227,16 @@ let
     layer {
       name = "links-${role}";
       reason = "links to the wheels, and their commands";
-      roots = [ roles.${role}.environment ];
+      roots = [
+        roles.${role}.environment
+        roles.${role}.healthy
+      ];
+      files = [
+        {
+          path = "/bin/healthy";
+          target = roles.${role}.healthy;
+        }
+      ];
       below = base ++ [ pkgs.python313 ] ++ map (name: python.wheels.${name}) roles.${role}.wheels;
     };
 
@@ -248,7 +257,13 @@ let
 
   # All that the layers of a role hold of the store.
   referenced =
-    role: base ++ [ roles.${role}.environment ] ++ lib.optional (role == "user-code") source;
+    role:
+    base
+    ++ [
+      roles.${role}.environment
+      roles.${role}.healthy
+    ]
+    ++ lib.optional (role == "user-code") source;
 
   architectures = {
     x86_64-linux = "amd64";

@@ -18,6 +18,8 @@ let
       # Settings, over those that all images have.
       environment ? { },
       port ? null,
+      # How to ask whether the service is well, see healthy.py.
+      health,
       # The folder that the role writes to. It is a volume, so that a read-only image can run.
       state,
       # `bytes` compressed at most, with a `reason`.
@@ -32,6 +34,7 @@ let
         PYTHONUNBUFFERED = "1";
         SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt";
         TZDIR = "/usr/share/zoneinfo";
+        DAGMA_HEALTH = health;
       }
       // environment;
     in
@@ -39,6 +42,11 @@ let
       inherit title budget;
       wheels = python.closure [ group ];
       environment = linked;
+      # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
+      healthy = pkgs.runCommand "healthy-${name}" { } ''
+        { echo "#!${linked}/bin/python -I"; cat ${./healthy.py}; } >"$out"
+        chmod 755 "$out"
+      '';
       config = {
         User = "65532:65532";
         Env = map (key: "${key}=${variables.${key}}") (builtins.attrNames variables);
@@ -88,6 +96,7 @@ in
       RECIPES_SOURCE = "/opt/dagster/recipes";
     };
     port = 4000;
+    health = "tcp:4000";
     state = storage;
     budget = {
       bytes = 130000000;
@@ -109,6 +118,7 @@ in
     ++ workspace;
     environment = dagster;
     port = 3000;
+    health = "http:3000/server_info";
     state = storage;
     budget = {
       bytes = 88000000;
@@ -126,6 +136,7 @@ in
     ]
     ++ workspace;
     environment = dagster;
+    health = "heartbeat:120";
     state = storage;
     budget = {
       bytes = 70000000;
@@ -151,6 +162,7 @@ in
       MLFLOW_SERVER_ENABLE_JOB_EXECUTION = "false";
     };
     port = 5000;
+    health = "http:5000/health";
     state = {
       volume = "/mlflow";
       directory = "/mlflow";
