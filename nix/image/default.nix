@@ -27,7 +27,7 @@ let
       ]) (builtins.length roots)
     );
 
-  # What layout.py imports: the file beside it, which is not beside it in the store.
+  # What layout.py imports; in the store the two are not side by side.
   modules = builtins.path {
     name = "modules";
     path = ./.;
@@ -69,7 +69,7 @@ let
   # name of a wheel -> the roles that have it.
   users = name: filter (role: elem name roles.${role}.wheels) roleNames;
 
-  # Wheels of more than 4 MB have a layer each. The others of the same roles are spread over four
+  # The largest wheels have a layer each. The others of the same roles are spread over four
   # layers by their name, so that a new version of one, or a new one, leaves all but one as they are.
   big = [
     "aiohttp"
@@ -93,6 +93,7 @@ let
     "pydantic"
     "pydantic-core"
     "pygments"
+    "pyyaml"
     "qdrant-client"
     "scikit-learn"
     "scipy"

@@ -22,7 +22,7 @@ let
       health,
       # The folder that the role writes to. It is a volume, so that a read-only image can run.
       state,
-      # `bytes` compressed at most, with a `reason`.
+      # `bytes` compressed at most, with a `reason`; some room above what was measured, for updates.
       budget,
     }:
     let
@@ -100,7 +100,7 @@ in
     state = storage;
     budget = {
       bytes = 130000000;
-      reason = "pandas, numpy, mlflow-skinny and qdrant-client with Dagster; 125 MB with a month's growth";
+      reason = "125 MB: Dagster, pandas with numpy, and MLflow's and Qdrant's clients";
     };
   };
 
@@ -122,7 +122,7 @@ in
     state = storage;
     budget = {
       bytes = 88000000;
-      reason = "the web application beside Dagster; no data packages";
+      reason = "83 MB: Dagster and its web application, no data packages";
     };
   };
 
@@ -140,7 +140,7 @@ in
     state = storage;
     budget = {
       bytes = 70000000;
-      reason = "Dagster and its database driver alone";
+      reason = "66 MB: Dagster and its database driver alone";
     };
   };
 
@@ -169,7 +169,7 @@ in
     };
     budget = {
       bytes = 265000000;
-      reason = "pyarrow, scipy and scikit-learn, which MLflow requires, are half of it";
+      reason = "255 MB: pyarrow, scipy and scikit-learn, which MLflow requires, are a third of it";
     };
   };
 }
