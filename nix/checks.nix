@@ -4,6 +4,8 @@
   # ./python and ./stack.nix of the same set.
   python,
   stack,
+  # ./image of the same set; null on darwin.
+  images,
   # The flake's own source.
   source,
   # All outputs of ./default.nix, these checks among them.
@@ -90,3 +92,11 @@ in
     printf '%s\n' ${toString (builtins.attrValues (outputs.packages // outputs.programs))} >"$out"
   '';
 }
+// (if images == null then { } else {
+  # The images as files: no container runtime works in the build sandbox.
+  image = pkgs.runCommand "check-image" {
+    nativeBuildInputs = [ pkgs.python313 ];
+    budgets = builtins.toJSON images.budgets;
+    passAsFile = [ "budgets" ];
+  } ''python3.13 ${./image/check.py} ${images.image} "$budgetsPath" >"$out"'';
+})

@@ -9,12 +9,24 @@ let
   pkgs = (import ./contract.nix).select set;
   python = import ./python { inherit pkgs; };
   stack = import ./stack.nix { inherit pkgs python; };
+  # Images are Linux's, whatever the machine that runs them.
+  images =
+    if pkgs.stdenv.hostPlatform.isLinux then
+      import ./image {
+        inherit pkgs python;
+        inherit (stack) recipes;
+        revision = source.rev or source.dirtyRev or "unknown";
+        created = source.lastModified or 1;
+      }
+    else
+      null;
   outputs = {
     packages = {
       inherit (python) user-code webserver mlflow-server;
       inherit (stack) dagma;
       default = stack.dagma;
-    };
+    }
+    // (if images == null then { } else { inherit (images) image; });
     # name -> package whose main program it runs
     programs = {
       inherit (stack) dagma stack;
@@ -27,6 +39,7 @@ let
         pkgs
         python
         stack
+        images
         source
         outputs
         ;

@@ -133,7 +133,12 @@ let
     );
 in
 {
-  inherit wheels closure project;
+  inherit
+    wheels
+    closure
+    project
+    environment
+    ;
 
   # What runs in production, by role.
   user-code = withDagma "user-code" [ "dagma" ];

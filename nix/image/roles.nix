@@ -1,0 +1,175 @@
+# What each image is: its dependency group, what it runs, and the size that it may have.
+#
+# No image has an entry point, so that Dagster's Helm chart and run launchers, which pass whole
+# commands, get what they ask for.
+{
+  pkgs,
+  # ../python of the same set.
+  python,
+}:
+let
+  role =
+    {
+      # The role's name and its dependency group in pyproject.toml.
+      name,
+      group,
+      title,
+      command,
+      # Settings, over those that all images have.
+      environment ? { },
+      port ? null,
+      # How to ask whether the service is well, see healthy.py.
+      health,
+      # The folder that the role writes to. It is a volume, so that a read-only image can run.
+      state,
+      # `bytes` compressed at most, with a `reason`; some room above what was measured, for updates.
+      budget,
+    }:
+    let
+      linked = python.environment "image-${name}" [ group ];
+      variables = {
+        PATH = "${linked}/bin:${pkgs.bashInteractive}/bin:/usr/local/bin:/usr/bin:/bin";
+        HOME = "/tmp";
+        LANG = "C.UTF-8";
+        PYTHONUNBUFFERED = "1";
+        SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt";
+        TZDIR = "/usr/share/zoneinfo";
+        DAGMA_HEALTH = health;
+      }
+      // environment;
+    in
+    {
+      inherit title budget;
+      wheels = python.closure [ group ];
+      environment = linked;
+      # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
+      healthy = pkgs.runCommand "healthy-${name}" { } ''
+        { echo "#!${linked}/bin/python -I"; cat ${./healthy.py}; } >"$out"
+        chmod 755 "$out"
+      '';
+      config = {
+        User = "65532:65532";
+        Env = map (key: "${key}=${variables.${key}}") (builtins.attrNames variables);
+        Cmd = command;
+        WorkingDir = state.directory or "/opt/dagster";
+        Volumes.${state.volume} = { };
+        StopSignal = "SIGTERM";
+      }
+      // (if port == null then { } else { ExposedPorts."${toString port}/tcp" = { }; });
+    };
+
+  home = "/opt/dagster/dagster_home";
+  dagster = {
+    DAGSTER_HOME = home;
+    DAGMA_MAX_CONCURRENT_RUNS = "4";
+    # The name that the service has in a compose file; workspace.yaml reads both.
+    DAGMA_USER_CODE_HOST = "user_code";
+    USER_CODE_PORT = "4000";
+  };
+  storage.volume = "${home}/storage";
+  workspace = [
+    "--workspace"
+    "${home}/workspace.yaml"
+  ];
+in
+{
+  user-code = role {
+    name = "user-code";
+    group = "dagma";
+    title = "Dagma user code";
+    command = [
+      "dagster"
+      "code-server"
+      "start"
+      "--host"
+      "0.0.0.0"
+      "--port"
+      "4000"
+      "--module-name"
+      "dagma.definitions"
+      "--location-name"
+      "dagma"
+    ];
+    environment = dagster // {
+      # Your own modules are importable from here too.
+      PYTHONPATH = "/opt/dagster/app";
+      RECIPES_SOURCE = "/opt/dagster/recipes";
+    };
+    port = 4000;
+    health = "tcp:4000";
+    state = storage;
+    budget = {
+      bytes = 130000000;
+      reason = "125 MB: Dagster, pandas with numpy, and MLflow's and Qdrant's clients";
+    };
+  };
+
+  webserver = role {
+    name = "webserver";
+    group = "webserver";
+    title = "Dagma webserver";
+    command = [
+      "dagster-webserver"
+      "--host"
+      "0.0.0.0"
+      "--port"
+      "3000"
+    ]
+    ++ workspace;
+    environment = dagster;
+    port = 3000;
+    health = "http:3000/server_info";
+    state = storage;
+    budget = {
+      bytes = 88000000;
+      reason = "83 MB: Dagster and its web application, no data packages";
+    };
+  };
+
+  daemon = role {
+    name = "daemon";
+    group = "daemon";
+    title = "Dagma daemon";
+    command = [
+      "dagster-daemon"
+      "run"
+    ]
+    ++ workspace;
+    environment = dagster;
+    health = "heartbeat:120";
+    state = storage;
+    budget = {
+      bytes = 70000000;
+      reason = "66 MB: Dagster and its database driver alone";
+    };
+  };
+
+  mlflow = role {
+    name = "mlflow";
+    group = "mlflow-server";
+    title = "Dagma MLflow";
+    # Options are environment variables: MLFLOW_BACKEND_STORE_URI, MLFLOW_SERVER_ALLOWED_HOSTS, ...
+    command = [
+      "mlflow"
+      "server"
+    ];
+    environment = {
+      MLFLOW_HOST = "0.0.0.0";
+      MLFLOW_PORT = "5000";
+      MLFLOW_WORKERS = "1";
+      MLFLOW_ARTIFACTS_DESTINATION = "/mlflow/artifacts";
+      MLFLOW_DISABLE_TELEMETRY = "true";
+      MLFLOW_SERVER_ENABLE_JOB_EXECUTION = "false";
+    };
+    port = 5000;
+    health = "http:5000/health";
+    state = {
+      volume = "/mlflow";
+      directory = "/mlflow";
+    };
+    budget = {
+      bytes = 265000000;
+      reason = "255 MB: pyarrow, scipy and scikit-learn, which MLflow requires, are a third of it";
+    };
+  };
+}

@@ -1,0 +1,34 @@
+# What programs expect outside the store; entries as in `Extra` of layer.py.
+{ pkgs }:
+let
+  link = path: target: { inherit path target; };
+  file = name: text: {
+    path = "/etc/${name}";
+    source = "${builtins.toFile name text}";
+  };
+in
+[
+  # The user of all images, whom no other system has; Python and libpq ask for the name and home.
+  (file "passwd" ''
+    root:x:0:0:root:/root:/bin/sh
+    dagma:x:65532:65532:dagma:/tmp:/bin/sh
+  '')
+  (file "group" ''
+    root:x:0:
+    dagma:x:65532:
+  '')
+  # Names in /etc/hosts go before those of DNS.
+  (file "nsswitch.conf" ''
+    hosts: files dns
+  '')
+  {
+    path = "/tmp";
+    mode = "1777";
+  }
+  # The names that programs and users look for; a company's certificates are mounted over the first.
+  (link "/etc/ssl/certs/ca-certificates.crt" "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt")
+  (link "/usr/share/zoneinfo" "${pkgs.tzdata}/share/zoneinfo")
+  (link "/etc/localtime" "${pkgs.tzdata}/share/zoneinfo/UTC")
+  (link "/bin/sh" "${pkgs.bashInteractive}/bin/bash")
+  (link "/bin/bash" "${pkgs.bashInteractive}/bin/bash")
+]
