@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagma.defs.recipes import gnome, tables
-from dagma.defs.recipes.corpus import Line, Recipe, Skipped, read_corpus
+from dagma.defs.recipes.corpus import read_corpus
 from dagma.defs.recipes.errors import EmptyCorpus, MalformedCorpus, SourceError
+from dagma.defs.recipes.recipe import Line, Recipe, Skipped
 
 # A value's leading blanks are not part of it, so a leading tab is written as an escape.
 KEY_FILE = """[Metadata]

@@ -3,33 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
+from dagma.defs.recipes import gnome, tables
 from dagma.defs.recipes.errors import EmptyCorpus, MalformedCorpus, SourceError
-
-
-class Line(NamedTuple):
-    """One ingredient line of a recipe as it was written."""
-
-    quantity: str
-    ingredient: str
-
-
-class Recipe(NamedTuple):
-    """One usable recipe; `line` is where it starts in its file."""
-
-    line: int
-    id: str
-    cuisine: str
-    lines: list[Line]
-
-
-class Skipped(NamedTuple):
-    """One recipe that cannot be used, and why."""
-
-    line: int
-    reason: str
-
+from dagma.defs.recipes.recipe import Recipe, Skipped
 
 type Reader = Callable[[Path, str], Iterator[Recipe | Skipped]]
 
@@ -70,16 +47,6 @@ def read_corpus(source: Path) -> Corpus:
     return corpus
 
 
-def clean(text: str) -> str:
-    """Make text fit for one table cell: no control characters, single spaces, trimmed.
-
-    Databases refuse NUL and lone surrogates, so neither may leave the reader.
-    """
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(text.split())
-
-
 def _file_of(source: Path) -> Path:
     path = source / "recipes.db" if source.is_dir() else source
     if path.is_file():
@@ -90,9 +57,6 @@ def _file_of(source: Path) -> Path:
 
 
 def _reader_of(path: Path) -> Reader:
-    # Imported here, since the readers build on this module.
-    from dagma.defs.recipes import gnome, tables
-
     readers: dict[str, Reader] = {
         ".db": gnome.read,
         ".json": tables.read_json,

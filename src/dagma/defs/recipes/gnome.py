@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dagma.defs.recipes.corpus import Line, Recipe, Skipped, clean
 from dagma.defs.recipes.errors import MalformedCorpus
+from dagma.defs.recipes.recipe import Line, Recipe, Skipped, clean
 
 ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 NOT_A_RECIPE = "Metadata"

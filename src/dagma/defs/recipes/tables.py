@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dagma.defs.recipes.corpus import Line, Recipe, Skipped, clean
 from dagma.defs.recipes.errors import MalformedCorpus
+from dagma.defs.recipes.recipe import Line, Recipe, Skipped, clean
 
 CSV_SEPARATOR = ";"
 CSV_REQUIRED = ("id", "ingredients")
