@@ -44,8 +44,6 @@ let
     "tests/stack" = ../tests/stack;
   };
 
-  services = builtins.filter (service: service != python.stack) stack.services;
-
   # A headline, then what every output evaluates to with a package set.
   evaluated = title: set: [ title ] ++ import ./evaluate.nix { inherit set source; };
   evaluations =
@@ -73,12 +71,12 @@ in
   '';
 
   # What needs no service.
-  unit = inCheckout "unit" ([ python.test ] ++ services) everything ''
+  unit = inCheckout "unit" ([ python.test ] ++ stack.services) everything ''
     python -m pytest tests/unit -p no:cacheprovider
   '';
 
   # The real stack, started inside the build sandbox and driven through GraphQL.
-  stack = inCheckout "stack" ([ python.test ] ++ services) stackTests ''
+  stack = inCheckout "stack" ([ python.test ] ++ stack.services) stackTests ''
     python -m pytest tests/stack -p no:cacheprovider
   '';
 
@@ -92,11 +90,11 @@ in
     printf '%s\n' ${toString (builtins.attrValues (outputs.packages // outputs.programs))} >"$out"
   '';
 }
-// (if images == null then { } else {
+// lib.optionalAttrs (images != null) {
   # The images as files: no container runtime works in the build sandbox.
   image = pkgs.runCommand "check-image" {
     nativeBuildInputs = [ pkgs.python313 ];
     budgets = builtins.toJSON images.budgets;
     passAsFile = [ "budgets" ];
   } ''python3.13 ${./image/check.py} ${images.image} "$budgetsPath" >"$out"'';
-})
+}

@@ -26,7 +26,7 @@ let
       inherit (stack) dagma;
       default = stack.dagma;
     }
-    // (if images == null then { } else { inherit (images) image; });
+    // pkgs.lib.optionalAttrs (images != null) { inherit (images) image; };
     # name -> package whose main program it runs
     programs = {
       inherit (stack) dagma stack;

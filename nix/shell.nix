@@ -11,7 +11,7 @@ pkgs.mkShellNoCC {
     python.dev
     pkgs.shellcheck
   ]
-  ++ builtins.filter (service: service != python.stack) stack.services;
+  ++ stack.services;
   RECIPES_SOURCE = stack.recipes;
   shellHook = ''
     export PYTHONPATH="$PWD/src''${PYTHONPATH:+:$PYTHONPATH}"

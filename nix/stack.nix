@@ -9,7 +9,6 @@ let
   inherit (pkgs) lib;
   # Qdrant's server is in no package registry: the registry set goes without.
   services = [
-    python.stack
     pkgs.process-compose
     pkgs.postgresql_17
     pkgs.coreutils
@@ -21,7 +20,7 @@ let
     name: arguments:
     pkgs.writeShellApplication {
       inherit name;
-      runtimeInputs = services;
+      runtimeInputs = [ python.stack ] ++ services;
       text = ''
         export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes}}"
         ${certificates}

@@ -42,19 +42,14 @@ let
           nativeBuildInputs = [ python ];
           PYTHONPATH = file "installer";
         }
-        // (
-          if pkgs.stdenv.hostPlatform.isLinux then
-            {
-              PATCHELF = "${pkgs.patchelf}/bin/patchelf";
-              LIBRARIES = lib.unique [
-                "${pkgs.stdenv.cc.cc.lib}/lib"
-                "${pkgs.zlib}/lib"
-              ];
-              LOADER = pkgs.stdenv.cc.bintools.dynamicLinker;
-            }
-          else
-            { }
-        )
+        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
+          PATCHELF = "${pkgs.patchelf}/bin/patchelf";
+          LIBRARIES = lib.unique [
+            "${pkgs.stdenv.cc.cc.lib}/lib"
+            "${pkgs.zlib}/lib"
+          ];
+          LOADER = pkgs.stdenv.cc.bintools.dynamicLinker;
+        }
       )
       ''
         python3.13 ${./install.py} ${file name} "$out"
@@ -120,17 +115,14 @@ let
         python3.13 -m compileall -q --invalidation-mode unchecked-hash "$site"
       '';
 
-  everything = map (package: wheels.${package}) (closure (builtins.attrNames locked.roles));
-  environment = name: groups: link name (map (package: wheels.${package}) (closure groups));
-  withDagma =
-    name: groups:
-    link name (
-      map (package: wheels.${package}) (closure groups)
-      ++ [
-        metadata
-        code
-      ]
-    );
+  installed = groups: map (name: wheels.${name}) (closure groups);
+  everything = installed (builtins.attrNames locked.roles);
+  dagma = [
+    metadata
+    code
+  ];
+  environment = name: groups: link name (installed groups);
+  withDagma = name: groups: link name (installed groups ++ dagma);
 in
 {
   inherit
@@ -157,11 +149,5 @@ in
 
   # Everything but the code itself, which a developer imports from the checkout; and with it.
   dev = link "dev" (everything ++ [ metadata ]);
-  test = link "test" (
-    everything
-    ++ [
-      metadata
-      code
-    ]
-  );
+  test = link "test" (everything ++ dagma);
 }

@@ -22,7 +22,6 @@ let
   withoutEpoch = version: builtins.replaceStrings [ "~" ] [ "." ] (builtins.baseNameOf (builtins.replaceStrings [ ":" ] [ "/" ] version));
 in
 rec {
-  inherit (locked) suite;
   loader =
     {
       x86_64-linux = "ld-linux-x86-64.so.2";
@@ -43,7 +42,7 @@ rec {
       builder = "builtin:fetchurl";
       url = "file:///missing/${name}/is-brought-by-./nixw";
       outputHash = hash;
-      outputHashAlgo = if builtins.match "sha256-.*" hash == null then "sha256" else null;
+      outputHashAlgo = "sha256";
       outputHashMode = mode;
       preferLocalBuild = true;
     };

@@ -13,6 +13,7 @@ from pathlib import Path
 from dagma.errors import NotRunning, PreflightError, StackError
 from dagma.stack import environment, preflight, prepare, supervisor, topology
 from dagma.stack.layout import Layout
+from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded
 from dagma.stack.supervisor import Process, Supervisor
 
@@ -281,13 +282,3 @@ def _with_log(reason: str, log: Path) -> str:
     lines = [line for line in last_lines(log, TAIL) if line.strip()]
     shown = "".join(f"\n  | {line}" for line in lines) if lines else "\n  (its log is empty)"
     return f"{reason}; the end of {log}:{shown}"
-
-
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a log; none when it does not exist."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    lines = text.splitlines()
-    return lines[max(0, len(lines) - count) :]

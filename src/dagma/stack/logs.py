@@ -7,8 +7,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO
 
-from dagma.stack.control import last_lines
-
 #: Seconds between two looks for new lines.
 PERIOD = 0.2
 
@@ -26,6 +24,16 @@ def tail(files: dict[str, Path], count: int, show: Show) -> None:
     for name, path in files.items():
         for line in last_lines(path, count):
             show(name, line)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log; none when it does not exist."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = text.splitlines()
+    return lines[max(0, len(lines) - count) :]
 
 
 def follow(files: dict[str, Path], show: Show) -> None:
