@@ -16,8 +16,11 @@ let
       {
         inherit name system script;
         builder = "${base}/bin/bash";
+        # As nixpkgs' stdenv: what fails anywhere in a pipe fails the build.
         args = [
-          "-euc"
+          "-euo"
+          "pipefail"
+          "-c"
           "eval \"$script\""
         ];
         PATH = lib.makeBinPath ((attributes.nativeBuildInputs or [ ]) ++ [ base ]);
