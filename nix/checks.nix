@@ -19,7 +19,7 @@ let
   inCheckout =
     name: tools: files: script:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
-      export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
+      export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} DBT_MANIFEST=${stack.dbtManifest} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
       mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"
       ${builtins.concatStringsSep "\n" (
@@ -40,8 +40,18 @@ let
   };
   stackTests = {
     "pyproject.toml" = ../pyproject.toml;
+    "tests/platform_client.py" = ../tests/platform_client.py;
     "tests/stack" = ../tests/stack;
   };
+
+  exampleTests = map (subject: "tests/stack/test_${subject}.py") [
+    "dbt"
+    "ingestion"
+    "io"
+    "notifications"
+    "schedules"
+    "training"
+  ];
 
   # A headline, then what every output evaluates to with a package set.
   evaluated = title: set: [ title ] ++ import ./evaluate.nix { inherit set source; };
@@ -66,7 +76,7 @@ in
     ruff check
     ruff format --check
     mypy
-    shellcheck nixw .ci/run nix/registry/debian.sh
+    shellcheck nixw .ci/run nix/registry/debian.sh tests/image/postgres-entrypoint.sh
   '';
 
   # What needs no service.
@@ -76,7 +86,14 @@ in
 
   # The real stack, started inside the build sandbox and driven through GraphQL.
   stack = inCheckout "stack" ([ python.test ] ++ stack.services) stackTests ''
-    python -m pytest tests/stack -p no:cacheprovider
+    python -m pytest tests/stack ${
+      builtins.concatStringsSep " " (map (file: "--ignore=${file}") exampleTests)
+    } -p no:cacheprovider
+  '';
+
+  # The same for the example's assets, jobs and sensors; apart, so that both run at one time.
+  example = inCheckout "example" ([ python.test ] ++ stack.services) stackTests ''
+    python -m pytest ${builtins.concatStringsSep " " exampleTests} -p no:cacheprovider
   '';
 
   # Every output of both package sets evaluates, for every system.
@@ -90,10 +107,43 @@ in
   '';
 }
 // lib.optionalAttrs (images != null) {
+  # image-push and image-merge, with a real registry.
+  push =
+    inCheckout "push"
+      [
+        python.test
+        pkgs.skopeo
+        pkgs.distribution
+        outputs.programs.image-push
+        outputs.programs.image-merge
+      ]
+      {
+        "pyproject.toml" = ../pyproject.toml;
+        "nix/image" = ./image;
+        "tests/small_layouts.py" = ../tests/small_layouts.py;
+        "tests/image/test_push.py" = ../tests/image/test_push.py;
+      }
+      ''
+        python -m pytest tests/image/test_push.py -p no:cacheprovider
+      '';
+
   # The images as files: no container runtime works in the build sandbox.
   image = pkgs.runCommand "check-image" {
     nativeBuildInputs = [ pkgs.python313 ];
     budgets = builtins.toJSON images.budgets;
     passAsFile = [ "budgets" ];
   } ''python3.13 ${./image/check.py} ${images.image} "$budgetsPath" >"$out"'';
+
+  # Built twice, with the same digests.
+  image-rebuilt = images.rebuilt;
+
+  # The lists of components: CycloneDX's own schema, and what the layers really hold.
+  image-sbom = pkgs.runCommand "check-image-sbom" {
+    nativeBuildInputs = [ python.dev ];
+    PYTHONPATH = builtins.path {
+      name = "modules";
+      path = ./image;
+      filter = path: _: baseNameOf path == "check.py";
+    };
+  } ''python ${./image/check_sbom.py} ${images.sbom} ${images.image} >"$out"'';
 }

@@ -14,7 +14,7 @@ let
     if pkgs.stdenv.hostPlatform.isLinux then
       import ./image {
         inherit pkgs python;
-        inherit (stack) recipes;
+        inherit (stack) recipes dbtManifest;
         revision = source.rev or source.dirtyRev or "unknown";
         created = source.lastModified or 1;
       }
@@ -26,13 +26,23 @@ let
       inherit (stack) dagma;
       default = stack.dagma;
     }
-    // pkgs.lib.optionalAttrs (images != null) { inherit (images) image; };
+    // pkgs.lib.optionalAttrs (images != null) {
+      inherit (images) image;
+      image-sbom = images.sbom;
+    };
     # name -> package whose main program it runs
     programs = {
       inherit (stack) dagma stack;
       default = stack.stack;
       lock = import ./lock.nix { inherit pkgs python; };
-    };
+    }
+    // pkgs.lib.optionalAttrs (images != null) (
+      import ./image/out.nix {
+        inherit pkgs;
+        inherit (stack) certificates;
+        inherit (images) image;
+      }
+    );
     devShells.default = import ./shell.nix { inherit pkgs python stack; };
     checks = import ./checks.nix {
       inherit

@@ -10,9 +10,12 @@ pkgs.mkShellNoCC {
   packages = [
     python.dev
     pkgs.shellcheck
+    pkgs.skopeo
+    pkgs.distribution # the registry of tests/image
   ]
   ++ stack.services;
   RECIPES_SOURCE = stack.recipes;
+  DBT_MANIFEST = stack.dbtManifest;
   shellHook = ''
     export PYTHONPATH="$PWD/src''${PYTHONPATH:+:$PYTHONPATH}"
     eval "$(dagma env)"

@@ -23,6 +23,7 @@ let
       runtimeInputs = [ python.stack ] ++ services;
       text = ''
         export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes}}"
+        export DBT_MANIFEST="''${DBT_MANIFEST-${dbtManifest}}"
         ${certificates}
         exec dagma ${arguments} "$@"
       '';
@@ -43,9 +44,16 @@ let
   recipes = pkgs.runCommand "recipes-corpus" { } ''
     cp -r ${pkgs.gnome-recipes}/share/gnome-recipes "$out"
   '';
+
+  dbtManifest = import ./dbt.nix { inherit pkgs python; };
 in
 {
-  inherit services recipes;
+  inherit
+    services
+    recipes
+    dbtManifest
+    certificates
+    ;
   dagma = command "dagma" "";
   stack = command "stack" "up";
 }

@@ -30,6 +30,7 @@ builtins.listToAttrs (
     };
     cc = {
       cc.lib = stub "libraries";
+      libc = stub "libc";
       # As in nixpkgs, where darwin has none.
       bintools.dynamicLinker = if darwin then throw "no dynamic linker on darwin" else "/loader";
     };

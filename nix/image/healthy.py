@@ -1,6 +1,6 @@
 """Say by the exit status whether the service of this container answers.
 
-DAGMA_HEALTH says how to ask: `tcp:PORT`, `http:PORT/PATH`, or `heartbeat:SECONDS`, which is how old the
+DAGMA_HEALTH says how to ask: `grpc:PORT`, `http:PORT/PATH`, or `heartbeat:SECONDS`, which is how old the
 daemon's last entry in the database of DAGMA_POSTGRES_URL may be. Imports nothing of Dagster: this runs
 every few seconds.
 """
@@ -10,11 +10,23 @@ import socket
 import sys
 
 PATIENCE = 5.0
+#: A frame of HTTP/2: length (3 bytes), type, flags, stream (4 bytes); RFC 9113, sections 4.1 and 6.5.
+SETTINGS = b"\x04"
+EMPTY_SETTINGS = bytes(3) + SETTINGS + bytes(5)
 
 
-def tcp(port: str) -> None:
-    """Connect to a port of this container."""
-    socket.create_connection(("127.0.0.1", int(port)), PATIENCE).close()
+def grpc(port: str) -> None:
+    """Greet a gRPC server of this container: HTTP/2's first words (RFC 9113, section 3.4).
+
+    A port alone would not do: the kernel answers for a server that has stopped.
+
+    Raises:
+        OSError: It does not answer with its settings, as HTTP/2 requires.
+    """
+    with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as link:
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+        if link.makefile("rb").read(9)[3:4] != SETTINGS:
+            raise OSError(f"port {port} does not speak HTTP/2")
 
 
 def http(place: str) -> None:
@@ -54,7 +66,7 @@ def main() -> None:
     """Ask once."""
     how, _, what = os.environ["DAGMA_HEALTH"].partition(":")
     try:
-        {"tcp": tcp, "http": http, "heartbeat": heartbeat}[how](what)
+        {"grpc": grpc, "http": http, "heartbeat": heartbeat}[how](what)
     except Exception as error:
         sys.exit(f"unhealthy: {str(error).strip()}")
 

@@ -203,6 +203,7 @@ def main(out: Path, reason: str, others: Path) -> None:
         "plainSize": blob.plain_size,
         "reason": reason,
         "paths": paths,
+        "files": {extra["path"]: extra["source"] for extra in extras if "source" in extra},
     }
     (out / "layer.json").write_text(json.dumps(about, indent=1) + "\n")
 

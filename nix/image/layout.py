@@ -80,12 +80,6 @@ def check_paths(role: str, layers: Iterable[Json], wanted: set[str]) -> None:
             sys.exit(f"layout: {path} is in {counts[path]} layers of the image {role}, not in one")
 
 
-def history(about: Json) -> Json:
-    """Return the history entry of a layer: why it is there, and what of the store is in it."""
-    names = " ".join(path.split("-", 1)[1] for path in about["paths"])
-    return {"created_by": f"{about['reason']}: {names}" if names else about["reason"]}
-
-
 def write_image(layout: Layout, role: str, image: Json, common: Json) -> Json:
     """Write the manifest and configuration of one role and return the index's entry for it."""
     layers = [Path(layer) for layer in image["layers"]]
@@ -100,7 +94,7 @@ def write_image(layout: Layout, role: str, image: Json, common: Json) -> Json:
         "created": created,
         "config": image["config"] | {"Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": [about["diffID"] for about in abouts]},
-        "history": [history(about) for about in abouts],
+        "history": [{"created_by": about["reason"]} for about in abouts],
     }
     manifest = {
         "schemaVersion": 2,

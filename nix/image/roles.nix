@@ -39,7 +39,7 @@ let
       // environment;
     in
     {
-      inherit title budget;
+      inherit title group budget;
       wheels = python.closure [ group ];
       environment = linked;
       # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
@@ -65,6 +65,8 @@ let
     # The name that the service has in a compose file; workspace.yaml reads both.
     DAGMA_USER_CODE_HOST = "user_code";
     USER_CODE_PORT = "4000";
+    # Your own modules are importable from here too.
+    PYTHONPATH = "/opt/dagster/app";
   };
   storage.volume = "${home}/storage";
   workspace = [
@@ -91,16 +93,19 @@ in
       "dagma"
     ];
     environment = dagster // {
-      # Your own modules are importable from here too.
-      PYTHONPATH = "/opt/dagster/app";
       RECIPES_SOURCE = "/opt/dagster/recipes";
+      DBT_MANIFEST = "/opt/dagster/dbt/manifest.json";
+      MLFLOW_DISABLE_TELEMETRY = "true";
+      # Seconds for calls under way after SIGTERM. Dagster's 60 are more than engines wait before
+      # they kill (10 to 30).
+      DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD = "10";
     };
     port = 4000;
-    health = "tcp:4000";
+    health = "grpc:4000";
     state = storage;
     budget = {
-      bytes = 130000000;
-      reason = "125 MB: Dagster, pandas with numpy, and MLflow's and Qdrant's clients";
+      bytes = 315000000;
+      reason = "304 MB: of the example's packages pyarrow, scipy below gensim, and dbt are 165 MB";
     };
   };
 

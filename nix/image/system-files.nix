@@ -25,8 +25,16 @@ in
     path = "/tmp";
     mode = "1777";
   }
+  # Where deploy/compose.yaml mounts the volume of passwords; a new volume takes over the owner.
+  {
+    path = "/run/dagma";
+    owner = 65532;
+    mode = "0700";
+  }
   # The names that programs and users look for; a company's certificates are mounted over the first.
   (link "/etc/ssl/certs/ca-certificates.crt" "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt")
+  # Where Debian's C library looks for LANG's C.UTF-8; nixpkgs' has it in itself.
+  (link "/usr/lib/locale" "${pkgs.stdenv.cc.libc}/lib/locale")
   (link "/usr/share/zoneinfo" "${pkgs.tzdata}/share/zoneinfo")
   (link "/etc/localtime" "${pkgs.tzdata}/share/zoneinfo/UTC")
   (link "/bin/sh" "${pkgs.bashInteractive}/bin/bash")

@@ -60,15 +60,8 @@ let
   # without a wheel for it is one that the system does not need.
   closure =
     groups:
-    let
-      items = names: map (key: { inherit key; }) (builtins.filter here names);
-      here = name: locked.packages.${name}.wheels ? ${system};
-    in
-    map (item: item.key) (
-      builtins.genericClosure {
-        startSet = items (builtins.concatMap (group: locked.roles.${group}) groups);
-        operator = item: items locked.packages.${item.key}.dependencies;
-      }
+    builtins.filter (name: locked.packages.${name}.wheels ? ${system}) (
+      lib.unique (builtins.concatMap (group: locked.roles.${group}.packages) groups)
     );
 
   # Installed packages -> one environment.

@@ -150,8 +150,20 @@ def read_uv_lock(uv_lock: Lock) -> Lock:
     reached = {system: closure(packages, everything, system) for system in SYSTEMS}
     names = sorted(set().union(*reached.values()))
     return {
-        "roles": {role: sorted(edge["name"] for edge in found) for role, found in roles.items()},
+        "roles": {name: role(packages, found) for name, found in roles.items()},
         "packages": {name: locked(packages[name], reached) for name in names},
+    }
+
+
+def role(packages: Lock, found: list[Lock]) -> Lock:
+    """Return one role's entry of lock.json.
+
+    All packages are named, not only the direct ones: what an extra adds for this role is not for
+    the others, which the packages' own entries do not tell.
+    """
+    return {
+        "requires": sorted(edge["name"] for edge in found),
+        "packages": sorted(set().union(*(closure(packages, found, system) for system in SYSTEMS))),
     }
 
 

@@ -46,6 +46,13 @@ let
     '';
   };
 
+  # The locale C.UTF-8, which nixpkgs' glibc has in itself. Debian's looks for it in /usr/lib/locale.
+  locale = debian.prefix {
+    name = "locale";
+    libraries = [ base ];
+    finish = "rm -rf bin etc share";
+  };
+
   withProgram = package: name: package // { meta.mainProgram = name; };
 in
 rec {
@@ -65,6 +72,7 @@ rec {
     };
     cc = {
       cc.lib = base;
+      libc = locale;
       bintools.dynamicLinker = "${base}/lib/${lock.loader}";
     };
   };
@@ -102,6 +110,18 @@ rec {
   };
 
   gnome-recipes = debian.prefix { name = "recipes"; };
+
+  skopeo = debian.prefix {
+    name = "skopeo";
+    libraries = [ base ];
+  };
+
+  # Debian has the release before 3, whose program has a name of its own.
+  distribution = debian.prefix {
+    name = "distribution";
+    libraries = [ base ];
+    finish = "ln -s docker-registry bin/registry";
+  };
 
   go = withProgram (debian.prefix {
     name = "go";

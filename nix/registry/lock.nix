@@ -62,6 +62,12 @@ rec {
           (artifact {
             name = "${name}_${withoutEpoch pin.version}_${architecture}.deb";
             hash = pin.sha256;
+          } // {
+            # What a list of components says of it; ../image reads it.
+            debian = {
+              inherit name architecture;
+              inherit (pin) version sha256;
+            };
           })
         ]
     ) (builtins.attrNames locked.debian.${group});

@@ -1,78 +1,13 @@
 """The writers of nix/image and the check of what they wrote, on a layout of some hundred bytes."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
+from image_maker import Maker
 
 import check
 import layer
-import layout
-
-ENV = ["PATH=/app/bin", "SSL_CERT_FILE=/etc/certificates"]
-CONFIG = {
-    "User": "65532:65532",
-    "StopSignal": "SIGTERM",
-    "Env": ENV,
-    "Cmd": ["serve"],
-    "WorkingDir": "/app",
-    "Volumes": {"/state": {}},
-}
-LABELS = {f"org.opencontainers.image.{name}": "x" for name in ("revision", "version")}
-
-
-class Maker:
-    """Makes layers, layouts and checks in a folder of its own."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.monkeypatch = monkeypatch
-        self.store = folder / "nix/store"
-        for name in ("a-tool", "b-library"):
-            (self.store / name / "bin").mkdir(parents=True)
-            (self.store / name / "bin/serve").write_text(name)
-
-    def graph(self, name: str, paths: list[Path]) -> None:
-        lines = [f"{path}\n\n0\n" for path in paths]
-        (self.folder / name).write_text("".join(lines))
-
-    def layer(self, name: str, paths: list[Path], extras: list[dict[str, object]]) -> Path:
-        for old in self.folder.glob("inside-*"):
-            old.unlink()
-        self.graph("inside-0", paths)
-        (self.folder / "files.json").write_text(json.dumps(extras))
-        self.monkeypatch.chdir(self.folder)
-        layer.main(self.folder / name, f"for {name}", self.folder / "files.json")
-        return self.folder / name
-
-    def system(self) -> Path:
-        (self.folder / "passwd").write_text("dagma:x:65532:65532::/tmp:/bin/sh\n")
-        source = str(self.folder / "passwd")
-        files = ["/etc/passwd", "/etc/group", "/etc/certificates"]
-        return self.layer(
-            "system",
-            [self.store / "a-tool"],
-            [
-                *({"path": path, "source": source} for path in files),
-                {"path": "/tmp", "mode": "1777"},
-                {"path": "/state", "owner": 65532},
-                {"path": "/app/bin", "target": str(self.store / "a-tool/bin")},
-            ],
-        )
-
-    def layout(self, layers: list[Path], wanted: list[str], **config: object) -> Path:
-        self.graph("closure-web-0", [self.store / name for name in wanted])
-        image = {"layers": list(map(str, layers)), "config": CONFIG | config, "title": "Web"}
-        whole = {
-            "created": 1,
-            "architecture": "amd64",
-            "labels": LABELS,
-            "roles": {"web": image},
-        }
-        (self.folder / "specification.json").write_text(json.dumps(whole))
-        layout.main(self.folder / "layout", self.folder / "specification.json")
-        return self.folder / "layout"
 
 
 @pytest.fixture

@@ -93,13 +93,25 @@ def root(*dependencies, **groups):
 def test_the_lock_has_roles_packages_and_no_address():
     lock = {"package": [root("a", dev=["b"]), package("a", "c"), package("b"), package("c")]}
     read = lock_wheels.read_uv_lock(lock)
-    assert read["roles"] == {"dagma": ["a"], "dev": ["b"]}
+    assert read["roles"] == {
+        "dagma": {"requires": ["a"], "packages": ["a", "c"]},
+        "dev": {"requires": ["b"], "packages": ["b"]},
+    }
     assert read["packages"]["a"]["dependencies"] == ["c"]
     assert read["packages"]["c"]["wheels"][ARM] == {
         "file": "c-1.0-py3-none-any.whl",
         "sha256": "ab",
     }
     assert "index.example" not in str(read)
+
+
+def test_an_extra_of_one_role_is_not_for_the_others():
+    optional = {"optional-dependencies": {"x": [{"name": "b"}]}}
+    start = root("a", dev=["a"])
+    start["dev-dependencies"]["dev"] = [{"name": "a", "extra": ["x"]}]
+    roles = lock_wheels.read_uv_lock({"package": [start, package("a", **optional), package("b")]})
+    assert roles["roles"]["dagma"]["packages"] == ["a"]
+    assert roles["roles"]["dev"]["packages"] == ["a", "b"]
 
 
 def test_a_package_without_a_wheel_ends_with_what_to_do():

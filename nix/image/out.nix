@@ -1,0 +1,38 @@
+# The programs that bring images elsewhere: into podman or docker, to a registry, together with those
+# of another architecture. What they do: ./load.py, ./push.py, ./merge.py.
+{
+  # A package set with the names listed in ../README.md.
+  pkgs,
+  # Shell commands that set SSL_CERT_FILE, of ../stack.nix.
+  certificates,
+  # The layout that is meant when no other is named.
+  image,
+}:
+let
+  modules = builtins.path {
+    name = "modules";
+    path = ./.;
+    filter = path: _: builtins.match ".*\\.py" path != null;
+  };
+  # podman and docker are the machine's own: they have a storage or a daemon there.
+  program =
+    name: tools: text:
+    pkgs.writeShellApplication {
+      inherit name;
+      runtimeInputs = [ pkgs.python313 ] ++ tools;
+      inherit text;
+      meta.mainProgram = name;
+    };
+in
+{
+  image-load = program "image-load" [ ] ''
+    exec python3.13 -E ${modules}/load.py --layout ${image} "$@"
+  '';
+  image-push = program "image-push" [ pkgs.skopeo ] ''
+    ${certificates}
+    exec python3.13 -E ${modules}/push.py --layout ${image} "$@"
+  '';
+  image-merge = program "image-merge" [ ] ''
+    exec python3.13 -E ${modules}/merge.py "$@"
+  '';
+}

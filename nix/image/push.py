@@ -1,0 +1,184 @@
+"""Push images to a registry: `nix run .#image-push -- REGISTRY/PREFIX[:TAG] [ROLE...]`.
+
+skopeo does the work: it asks the registry for each blob first, mounts what another repository of the
+same registry has, and finds logins where `skopeo login`, `podman login` and `docker login` leave them.
+Digests in the registry are those of the layout, and an image for several architectures goes whole.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stored import ImageError, Stored, add_layout, run
+
+#: The grammar of names in the reference package of the registries' common code (distribution).
+COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+DESTINATION = re.compile(
+    rf"(?P<registry>[\w.-]+:\d+|localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:]+\](?::\d+)?)"
+    rf"(?P<prefix>(?:/{COMPONENT})*)(?::(?P<tag>{TAG}))?"
+)
+#: Options of skopeo whose value every user of the machine could read in the list of processes.
+CREDENTIALS = ("creds", "password", "registry-token")
+#: What skopeo's message contains -> what to do about it.
+ADVICE = {
+    r"HTTP response to HTTPS client": "it speaks plain HTTP, add --dest-tls-verify=false if it may",
+    r"x509|certificate": "add its certificate authority with --dest-cert-dir=DIR or SSL_CERT_FILE",
+    r"unauthorized|authentication required|denied|invalid username|status code 40[13]": (
+        "log in with `skopeo login {registry}` as a user who may push there"
+    ),
+    r"refused|no such host|timeout|timed out|no route|unreachable|reset by peer|EOF": (
+        "check its name, the network and HTTPS_PROXY"
+    ),
+}
+#: A line of skopeo's log.
+LINE = re.compile(r'level=(?P<level>\w+) msg=(?P<text>"(?:[^"\\]|\\.)*"|\S+)')
+UPLOADED = re.compile(r"Upload of layer (sha256:[0-9a-f]{64}) complete")
+
+
+class Destination(NamedTuple):
+    """Where images go: `registry/prefix/ROLE:tag`, without a tag that of the images' version."""
+
+    registry: str
+    prefix: str
+    tag: str | None
+
+    def name(self, role: str, version: str) -> str:
+        """Return the name of a role there."""
+        return f"{self.registry}{self.prefix}/{role}:{self.tag or version}"
+
+
+def destination(text: str) -> Destination:
+    """Parse REGISTRY/PREFIX[:TAG].
+
+    Raises:
+        ImageError: It is not of that form.
+    """
+    match = DESTINATION.fullmatch(text)
+    if not match:
+        raise ImageError(
+            f"'{text}' is not REGISTRY/PREFIX[:TAG], such as registry.example/team/dagma:1.0: "
+            "the registry has a dot or a port, the prefix is in lower case"
+        )
+    return Destination(match["registry"], match["prefix"], match["tag"])
+
+
+def check_options(options: list[str]) -> None:
+    """Refuse what may not, or cannot, go on to skopeo.
+
+    Raises:
+        ImageError: An option shows a credential, or a word is no option.
+    """
+    for option in options:
+        if not option.startswith("--"):
+            raise ImageError(
+                f"'{option}' is not understood: roles stand right behind the destination, and "
+                "options for skopeo are written --name=value"
+            )
+        if option.split("=")[0].removeprefix("--").removeprefix("dest-") in CREDENTIALS:
+            raise ImageError(
+                f"{option.split('=')[0]} would show a credential to every user of this machine: "
+                "use `skopeo login`, or name a file of logins in REGISTRY_AUTH_FILE"
+            )
+
+
+def messages(log: Iterator[str] | list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the level and text of each line that skopeo logs."""
+    for line in log:
+        if match := LINE.search(line):
+            text = match["text"]
+            yield match["level"], json.loads(text) if text.startswith('"') else text
+
+
+def explained(registry: str, message: str) -> ImageError:
+    """Return the error for what skopeo said last."""
+    for pattern, advice in ADVICE.items():
+        if re.search(pattern, message):
+            # The outermost error is at the left, its cause at the right.
+            cause = ": ".join(message.split(": ")[-2:])
+            return ImageError(
+                f"{registry} did not take it: {advice.format(registry=registry)} ({cause})"
+            )
+    return ImageError(f"skopeo could not push: {message}")
+
+
+def push(layout: Stored, role: str, where: Destination, options: list[str]) -> None:
+    """Push one role, and print what was sent.
+
+    Raises:
+        ImageError: skopeo failed.
+    """
+    name = where.name(role, layout.version(role))
+    print(f"{role} -> {name}", flush=True)
+    sizes = {
+        blob["digest"]: blob["size"]
+        for manifest in layout.manifests(role)
+        for blob in layout.blobs(manifest)
+    }
+    # A policy says which images of others may come in; these are our own and go out.
+    command = ["skopeo", "--debug", "--insecure-policy", "copy", "--multi-arch=all"]
+    command += ["--preserve-digests", *options, f"oci:{layout.folder}:{role}", f"docker://{name}"]
+    # On a terminal skopeo shows bars; elsewhere it says the same of each blob, sent or not.
+    terminal = sys.stdout.isatty()
+    sent: set[str] = set()
+    last = "no message"
+    with subprocess.Popen(
+        command,
+        stdout=None if terminal else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as skopeo:
+        assert skopeo.stderr
+        for level, text in messages(iter(skopeo.stderr)):
+            if match := UPLOADED.search(text):
+                sent.add(match[1])
+                if not terminal:
+                    print(f"  sent {megabytes(sizes.get(match[1], 0))} {match[1]}", flush=True)
+            elif level in ("warning", "error"):
+                print(f"image-push: {text}", file=sys.stderr)
+            elif level == "fatal":
+                last = text
+    if skopeo.returncode:
+        raise explained(where.registry, last)
+    total = megabytes(sum(sizes[digest] for digest in sent & sizes.keys()))
+    print(
+        f"  blobs sent: {len(sent)} ({total}), there already: {len(sizes.keys() - sent)}",
+        flush=True,
+    )
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+
+
+def main() -> None:
+    """Parse the arguments and push."""
+    parser = argparse.ArgumentParser(
+        prog="image-push",
+        description="Push images to a registry as REGISTRY/PREFIX/ROLE:TAG.",
+        epilog="Other options, written --name=value, are those of `skopeo copy`.",
+        allow_abbrev=False,
+    )
+    add_layout(parser)
+    parser.add_argument(
+        "destination",
+        metavar="REGISTRY/PREFIX[:TAG]",
+        help="TAG is the project's version if left out",
+    )
+    parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
+    arguments, options = parser.parse_known_args()
+    check_options(options)
+    where = destination(arguments.destination)
+    layout = Stored(arguments.layout)
+    for role in layout.choose(arguments.roles):
+        push(layout, role, where, options)
+
+
+if __name__ == "__main__":
+    run("image-push", main)
