@@ -16,9 +16,9 @@ from typing import NoReturn
 
 import click
 
-from dagma.errors import DagmaError, NotRunning, StackError
-from dagma.stack import settings, topology
-from dagma.stack.control import Stack
+from dagma.errors import BackupError, DagmaError, NotRunning, StackError
+from dagma.stack import environment, settings, topology
+from dagma.stack.control import Stack, Status
 from dagma.stack.display import Rows, row
 
 #: What a shell reports for a command that Ctrl-C ended.
@@ -53,6 +53,8 @@ def main() -> None:
     Settings come from the environment and from .env in the current directory; .env.example lists
     them. State is kept in DAGMA_HOME (./.dagma).
     """
+    for name in environment.exported_by_dagma(os.environ):
+        del os.environ[name]
     _own_programs_first()
 
 
@@ -80,7 +82,8 @@ def _say(lines: list[str]) -> None:
 def up(group: str, detach: bool, tui: bool) -> None:
     """Start the services of a group: minimal, data, vector, ml or full.
 
-    Without -d it stays, and Ctrl-C stops everything. Starting what already runs only says so.
+    Without -d it stays. Ctrl-C waits for runs in progress and stops everything; a second one, TERM
+    and HUP stop it now. Starting what already runs only says so.
     """
     if tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("--tui needs a terminal.")
@@ -96,9 +99,10 @@ def up(group: str, detach: bool, tui: bool) -> None:
             _interface(stack)
         if mine and not detach:
             _stay(stack)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if stack.child is not None:
-            _end(stack)
+            now = isinstance(interrupt, _Terminated)
+            _end(stack, 0 if now else stack.settings.drain_timeout)
 
 
 def _start(stack: Stack, names: list[str], note: str | None) -> bool:
@@ -115,15 +119,17 @@ def _start(stack: Stack, names: list[str], note: str | None) -> bool:
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    _warn_about_code(stack)
+    if problem := _code_problem(stack, stack.status()):
+        click.echo(click.style(problem, fg="yellow"))
     return True
 
 
-def _warn_about_code(stack: Stack) -> None:
-    from dagma.stack import location  # its imports are for `up` only
+def _code_problem(stack: Stack, services: list[Status]) -> str | None:
+    """One line about user code that does not load, where there is a web interface to ask."""
+    from dagma.stack import location  # its imports are for those who ask only
 
-    if problem := location.problem(stack.settings):
-        click.echo(click.style(problem, fg="yellow"))
+    asked = any(service.name == "webserver" and service.healthy for service in services)
+    return location.problem(stack.settings) if asked else None
 
 
 def _join(stack: Stack, names: list[str]) -> None:
@@ -142,10 +148,10 @@ def _wait(stack: Stack, names: list[str]) -> None:
         with Rows(names) as rows:
             stack.wait(names, rows.add)
     except StackError:
-        _end(stack)
+        _end(stack, 0)
         raise
     except KeyboardInterrupt:
-        _end(stack)
+        _end(stack, 0)
         sys.exit(INTERRUPTED)
 
 
@@ -155,28 +161,45 @@ def _stay(stack: Stack) -> None:
         return
     while stack.child.poll() is None:
         time.sleep(0.2)
-    _end(stack)
+    _end(stack, 0)
     if stack.child.returncode != 0:
         raise StackError("process-compose was ended from outside; so the services were stopped.")
 
 
-def _end(stack: Stack) -> None:
-    """Take everything down, whatever signals still come and even when the terminal is gone."""
+def _end(stack: Stack, patience: float) -> None:
+    """Take everything down: runs in progress have so many seconds, and until the next signal.
+
+    From then on it is done whatever signals still come and even when the terminal is gone.
+    """
+    from dagma.stack import drain  # costs a start nothing
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):
+            click.echo(line)
+
+    if patience:
+        with contextlib.suppress(KeyboardInterrupt):
+            say("Stopping; another Ctrl-C does not wait for runs in progress.")
+            drain.Drain(stack, say).wait(patience)
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
-    notes = stack.down()
-    with contextlib.suppress(OSError):
-        _say([*notes, "Everything is stopped; the state is kept."])
+    drain.Drain(stack, say).stop("The end of `dagma up`")
+    for note in [*stack.down(), "Everything is stopped; the state is kept."]:
+        say(note)
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _catch_signals() -> None:
-    """Make Ctrl-C, TERM and HUP the same, and keep an ignored SIGINT from the services."""
+class _Terminated(KeyboardInterrupt):
+    """TERM or HUP came: the machine goes down, or the terminal is gone."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
+
+def _catch_signals() -> None:
+    """Make TERM and HUP end us as Ctrl-C does, and keep an ignored SIGINT from the services."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
     for number in _ENDING:
         signal.signal(number, interrupt)
@@ -188,14 +211,37 @@ def _interface(stack: Stack) -> None:
 
 
 @main.command()
-def down() -> None:
-    """Stop all services in order and check that no process is left."""
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for runs in progress; else as DAGMA_DRAIN_TIMEOUT says.",
+)
+@click.option("--now", is_flag=True, help="Do not wait for them; they are run again after `up`.")
+def down(timeout: int | None, now: bool) -> None:
+    """Wait for runs in progress, stop all services in order and check that no process is left.
+
+    Meanwhile new runs stay in the queue. Ctrl-C while it waits leaves the stack running.
+    """
+    from dagma.stack import drain  # its imports are for the end only
+
     stack = _stack()
     if not stack.settings.home.exists():
         click.echo("Nothing is running here.")
         return
+    was_running = stack.running()
+    runs = drain.Drain(stack, click.echo)
+    patience = stack.settings.drain_timeout if timeout is None else timeout
+    _catch_signals()
+    try:
+        if patience and not now:
+            runs.wait(patience)
+    except KeyboardInterrupt:
+        runs.resume()
+        click.echo("The stack goes on running.")
+        sys.exit(INTERRUPTED)
     with stack.alone():
-        was_running = stack.running()
+        runs.stop("`dagma down`")
         _say(stack.down())
     click.echo("Everything is stopped; the state is kept." if was_running else "Nothing runs here.")
 
@@ -204,11 +250,16 @@ def down() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """Show the services. Exit code 0: all are healthy; 3: not all are."""
-    services = _stack().status()
+    stack = _stack()
+    services = stack.status()
+    problem = _code_problem(stack, services)
     if as_json:
-        click.echo(json.dumps({"services": [asdict(service) for service in services]}, indent=2))
+        found = {"services": [asdict(service) for service in services], "code_error": problem}
+        click.echo(json.dumps(found, indent=2))
     else:
         _say([row(service) for service in services])
+        if problem:
+            click.echo(click.style(problem, fg="yellow"))
     sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)
 
 
@@ -250,15 +301,72 @@ def restart(service: str) -> None:
 
 
 @main.command()
+@click.option(
+    "-n",
+    "--ticks",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="Next ticks of each schedule.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def schedules(ticks: int, as_json: bool) -> None:
+    """List schedules with their next ticks, and sensors; needs the running stack."""
+    from dagma.stack import automation
+
+    found = automation.automations(_stack().settings, ticks)
+    if as_json:
+        click.echo(json.dumps({"automations": [asdict(one) for one in found]}, indent=2))
+    else:
+        _say(automation.lines(found))
+
+
+@main.command()
+@click.option("--watch", is_flag=True, help="Reload after each change of the code until Ctrl-C.")
+def reload(watch: bool) -> None:
+    """Load changed user code; runs in progress finish on the code that they began with.
+
+    Code that does not load is refused, and what was loaded before goes on serving.
+    """
+    from dagma.stack import reload as reloading  # its imports are for `reload` only
+
+    stack = _stack()
+    if not watch:
+        reloading.reload(stack)
+        click.echo("Reloaded.")
+        return
+    _catch_signals()
+    folder, recursive = reloading.source(stack)
+
+    def changed() -> None:
+        try:
+            reloading.reload(stack)
+        except NotRunning:
+            raise
+        except DagmaError as error:
+            click.echo(f"dagma: {error}", err=True)
+        else:
+            click.echo("Reloaded.")
+
+    click.echo(f"Watching {folder}; Ctrl-C ends it.")
+    try:
+        reloading.watch(stack, folder, recursive, changed)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
 def env() -> None:
     """Print the stack's environment as shell exports, for `process-compose up`, `psql`, `dagster`."""
-    from dagma.stack import environment, prepare
+    from dagma.stack import prepare
 
     stack = _stack()
     names, _ = topology.members("full", stack.settings)
     prepare.prepare(stack.settings)
     values = environment.exports(stack.loaded, names, os.environ)
-    for name, value in (values | environment.client(stack.settings)).items():
+    values |= environment.client(stack.settings)
+    values |= environment.note(values, os.environ)
+    for name, value in values.items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -271,6 +379,53 @@ def doctor() -> None:
     for finding in findings:
         click.echo(f"{finding.verdict:<4}  {finding.text}")
     sys.exit(1 if any(finding.verdict == "FAIL" for finding in findings) else 0)
+
+
+@main.command()
+@click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
+def backup(directory: Path | None) -> None:
+    """Write a backup of the running stack to DIRECTORY (DAGMA_BACKUPS)."""
+    from dagma.stack import backup as backups
+
+    stack = _stack()
+    _catch_signals()
+    try:
+        target = directory or stack.layout.backups(stack.settings)
+        click.echo(f"Backup: {backups.write(stack, target, click.echo)}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before a state is replaced.")
+def restore(archive: Path, yes: bool) -> None:
+    """Restore a backup; the stack has to be stopped, and a present state is kept beside."""
+    from dagma.stack import archive as archives
+    from dagma.stack import restore as restoring
+
+    stack = _stack()
+    _catch_signals()
+    try:
+        with archives.opened(archive) as checked:
+            restoring.check(stack, checked)
+            click.echo(f"{len(checked.manifest.files)} files are whole.")
+            _agree(restoring.occupied(stack), yes)
+            for former in restoring.run(stack, checked, click.echo):
+                click.echo(f"The former state is kept in {former}; delete it when you like.")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    click.echo(f"Restored the backup of {checked.manifest.created}; `dagma up` starts it.")
+
+
+def _agree(replaced: list[Path], yes: bool) -> None:
+    """Ask whether a present state may be replaced, where there is one and somebody to ask."""
+    if not replaced or yes:
+        return
+    names = ", ".join(str(path) for path in replaced)
+    if not sys.stdin.isatty():
+        raise BackupError(f"{names} holds a state: add --yes to replace it; it is kept beside.")
+    click.confirm(f"{names} holds a state. Replace it? It is kept beside.", abort=True)
 
 
 if __name__ == "__main__":

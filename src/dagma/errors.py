@@ -4,6 +4,8 @@
     ├── SettingsError    a setting, or a line of .env, is wrong
     ├── PreflightError   the machine is not ready: port taken, program missing, directory unwritable
     ├── DatabaseError    PostgreSQL cannot be created, reached or prepared
+    ├── CodeError        the user's Dagster definitions do not load
+    ├── BackupError      a backup cannot be written, or an archive cannot be restored
     └── StackError       a service did not start, or did not stop
         └── NotRunning   the command needs a running stack and there is none
 
@@ -26,6 +28,14 @@ class PreflightError(DagmaError):
 
 class DatabaseError(DagmaError):
     """PostgreSQL cannot be created, reached or prepared."""
+
+
+class CodeError(DagmaError):
+    """The user's Dagster definitions do not load."""
+
+
+class BackupError(DagmaError):
+    """A backup cannot be written, or an archive cannot be restored."""
 
 
 class StackError(DagmaError):

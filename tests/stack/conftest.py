@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from live_stack import LiveStack, a_stack
+from webhook_server import WebhookServer, a_webhook
 
 
 def pytest_configure(config):
@@ -29,9 +30,16 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LiveStack]:
-    """The group data, started once."""
-    with a_stack() as live:
+def webhook() -> Iterator[WebhookServer]:
+    """The webhook that the stack notifies."""
+    with a_webhook() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(webhook: WebhookServer) -> Iterator[LiveStack]:
+    """The group data, started once; its sensors look as often as Dagster lets them."""
+    with a_stack(DAGMA_SENSOR_INTERVAL="5", DAGMA_WEBHOOK_URL=webhook.url) as live:
         live.dagma("up", "-d", "data")
         yield live
 

@@ -2,22 +2,18 @@
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-import pytest
+from platform_client import Platform, free_ports, wait_for
 
 import dagma
 
@@ -28,35 +24,8 @@ OURS = ("DAGMA_", "DAGSTER_", "POSTGRES_", "MLFLOW_", "QDRANT_", "USER_CODE_", "
 LONG = 300.0
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What the condition returns once it is true; a failure after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing uses, below those that systems give to outgoing connections."""
-    ports = []
-    for port in random.sample(range(20000, 32000), 200):
-        with socket.socket() as one:
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    pytest.fail("no free ports")
-
-
 @dataclass
-class LiveStack:
+class LiveStack(Platform):
     """A state directory with its own ports, and the command line on it."""
 
     base: Path
@@ -124,25 +93,6 @@ class LiveStack:
             parts.append("\n".join([f"--- {path.name}", *lines]))
         return "\n".join(parts)
 
-    def web(self, setting: str, path: str, body: Any = None, method: str | None = None) -> bytes:
-        """The answer of one of the web interfaces."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports[setting]}{path}",
-            data=data,
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with closing(opener.open(request, timeout=30)) as answer:
-            return answer.read()
-
-    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
-        body = {"query": query, "variables": variables}
-        answer = json.loads(self.web("DAGSTER_WEBSERVER_PORT", "/graphql", body))
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
-
     @contextmanager
     def database(self, role: str, database: str) -> Iterator[Any]:
         """A cursor of one of the roles, with the password that the stack made."""
@@ -174,5 +124,5 @@ def a_stack(**settings: str) -> Iterator[LiveStack]:
     try:
         yield live
     finally:
-        live.run("down")
+        live.run("down", "--now")  # a failed test may leave a run that waits for ever
         shutil.rmtree(base)

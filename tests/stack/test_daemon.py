@@ -1,4 +1,4 @@
-from live_stack import wait_for
+from platform_client import wait_for
 
 HEALTH = """
 query { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }

@@ -14,7 +14,7 @@ def test_it_remembers_what_it_has_prepared(stack):
     rows = stack.rows(
         "SELECT application, version FROM dagma.prepared ORDER BY 1", database="postgres"
     )
-    assert [name for name, _ in rows] == ["dagster", "mlflow"]
+    assert [name for name, _ in rows] == ["analytics", "dagster", "mlflow"]
 
 
 def test_a_second_run_changes_nothing_and_is_quick(stack):

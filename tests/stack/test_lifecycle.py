@@ -1,10 +1,11 @@
 import os
 import signal
+import sys
 
 import psutil
 import pytest
-from live_stack import LONG, a_stack, wait_for
-from test_webserver import launch_numbers, run_status, wait_for_success
+from live_stack import LONG, a_stack
+from platform_client import wait_for
 
 from dagma.stack import supervisor
 
@@ -17,7 +18,7 @@ def test_every_service_of_the_group_is_healthy_and_has_an_address(stack):
     assert all(service["healthy"] for service in status.values())
     assert all(service["url"] for service in status.values())
     assert {tuple(service) for service in status.values()} == {
-        ("name", "state", "healthy", "pid", "restarts", "url")
+        ("name", "state", "healthy", "pid", "restarts", "url", "reason")
     }
 
 
@@ -47,7 +48,7 @@ def test_killed_a_service_is_back_within_30_seconds_and_status_shows_it(stack, s
 
 
 def test_after_all_these_kills_runs_still_succeed(stack):
-    wait_for_success(stack, launch_numbers(stack))
+    stack.wait_for_success(stack.launch_numbers())
 
 
 def test_logs_of_a_service_are_shown(stack):
@@ -77,14 +78,14 @@ def test_restart_waits_until_the_service_is_healthy(stack):
 
 
 def test_history_survives_down_and_up_and_down_leaves_no_process(stack):
-    run_id = launch_numbers(stack)
-    wait_for_success(stack, run_id)
+    run_id = stack.launch_numbers()
+    stack.wait_for_success(run_id)
     assert "Everything is stopped" in stack.dagma("down")
     assert supervisor.members(stack.home) == []
     assert {service["state"] for service in stack.status().values()} == {"stopped"}
     assert "Nothing runs here" in stack.dagma("down")
     stack.dagma("up", "-d", "data")
-    assert run_status(stack, run_id) == "SUCCESS"
+    assert stack.run_status(run_id) == "SUCCESS"
 
 
 def test_a_killed_supervisor_does_not_block_the_next_up(stack):
@@ -137,6 +138,27 @@ def test_a_service_that_cannot_start_is_named_with_its_log_and_nothing_is_left(o
     assert "dagma: init ended with exit code 1; the end of" in said
     assert "The schema of dagster could not be prepared" in said
     assert supervisor.members(other_stack.home) == []
+
+
+def test_a_service_that_was_restarted_too_often_has_failed_and_status_says_why(other_stack):
+    program = other_stack.work / "server"  # stands for Qdrant: only its end matters here
+    broken = other_stack.work / "broken"
+    (other_stack.work / "readyz").touch()
+    program.write_text(
+        f"#!/bin/sh\n[ -e {broken} ] && exit 7\n"
+        f"exec {sys.executable} -m http.server -d {other_stack.work} $QDRANT__SERVICE__HTTP_PORT\n"
+    )
+    program.chmod(0o755)
+    other_stack.settings["DAGMA_QDRANT_BIN"] = str(program)
+    other_stack.dagma("up", "-d", "vector")
+    broken.touch()
+    os.kill(other_stack.status()["qdrant"]["pid"], signal.SIGKILL)
+    wait_for(lambda: other_stack.status()["qdrant"]["state"] == "failed", LONG, "the last restart")
+    code, said = other_stack.run("status")
+    assert code == 3
+    assert "ended with exit code 7 after 50 restarts; " in said
+    broken.unlink()
+    assert other_stack.dagma("restart", "qdrant").startswith("qdrant      healthy")
 
 
 def test_user_code_that_does_not_load_is_said_and_does_not_keep_the_stack_down(other_stack):

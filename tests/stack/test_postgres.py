@@ -10,14 +10,15 @@ from dagma.stack import supervisor
 def test_each_application_has_a_role_that_cannot_enter_the_other_database(stack):
     owners = stack.rows(
         "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datname = ANY(%s)",
-        ["dagster", "mlflow"],
+        ["dagster", "mlflow", "analytics"],
     )
-    assert dict(owners) == {"dagster": "dagster", "mlflow": "mlflow"}
-    with (
-        pytest.raises(psycopg2.OperationalError, match="permission denied"),
-        stack.database("mlflow", "dagster"),
-    ):
-        pass
+    assert dict(owners) == {name: name for name in ("dagster", "mlflow", "analytics")}
+    for role in ("mlflow", "analytics"):
+        with (
+            pytest.raises(psycopg2.OperationalError, match="permission denied"),
+            stack.database(role, "dagster"),
+        ):
+            pass
 
 
 def test_a_wrong_password_is_refused(stack):
@@ -42,13 +43,15 @@ def test_it_listens_on_loopback_only(stack):
 def test_passwords_are_private_files(stack):
     secrets = stack.home / "secrets"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()}
-    assert modes == dict.fromkeys(("postgres", "dagster", "mlflow", "pgpass"), 0o600)
+    roles = ("postgres", "dagster", "mlflow", "analytics")
+    assert modes == dict.fromkeys((*roles, "pgpass", "webhook_url"), 0o600)
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
 
 
 def test_no_password_is_in_an_environment_a_command_line_or_a_log(stack):
     secrets = [
-        (stack.home / "secrets" / name).read_text() for name in ("postgres", "dagster", "mlflow")
+        (stack.home / "secrets" / name).read_text()
+        for name in ("postgres", "dagster", "mlflow", "analytics")
     ]
     texts = [path.read_text(errors="replace") for path in (stack.home / "logs").iterdir()]
     processes = supervisor.members(stack.home)

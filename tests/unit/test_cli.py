@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_a_wrong_setting_is_one_line_and_exit_code_1(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
 
 
+def test_in_a_shell_that_evaluated_env_the_file_still_counts(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSTGRES_PORT", "6001")
+    for line in run("env").output.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        monkeypatch.setenv(name, *shlex.split(value))
+    (tmp_path / ".env").write_text("MLFLOW_PORT=6002\nPOSTGRES_PORT=6003\n")
+    again = run("env").output
+    assert "export MLFLOW_PORT=6002\n" in again
+    assert "export POSTGRES_PORT=6001\n" in again  # the user's own
+
+
 def test_without_a_stack_status_says_stopped_and_exits_with_3(run):
     result = run("status")
     assert result.exit_code == 3
@@ -71,6 +83,13 @@ def test_without_a_stack_down_is_content(run, tmp_path):
     result = run("down")
     assert (result.exit_code, result.output) == (0, "Nothing is running here.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_stack_schedules_says_how_to_start_one(run, monkeypatch):
+    monkeypatch.setenv("DAGSTER_WEBSERVER_PORT", "9")
+    result = run("schedules")
+    assert result.exit_code == 1
+    assert "does not answer at http://127.0.0.1:9; `dagma up` starts it." in result.output
 
 
 def test_without_a_stack_restart_says_so(run):

@@ -11,6 +11,18 @@ def test_no_password_is_handed_to_the_services(tmp_path):
     assert not [name for name, value in made.items() if "very-secret" in value]
 
 
+def test_the_webhook_is_handed_to_the_services_as_a_file(tmp_path):
+    made = exports(tmp_path, DAGMA_WEBHOOK_URL="http://very-secret")
+    assert made["DAGMA_WEBHOOK_URL_FILE"] == f"{tmp_path}/secrets/webhook_url"
+    assert not [name for name, value in made.items() if "very-secret" in value]
+    assert "DAGMA_WEBHOOK_URL_FILE" not in exports(tmp_path)
+
+
+def test_links_lead_to_the_web_interface_unless_told_otherwise(tmp_path):
+    assert exports(tmp_path)["DAGMA_PUBLIC_URL"] == "http://127.0.0.1:3000"
+    assert exports(tmp_path, DAGMA_PUBLIC_URL="https://d.x")["DAGMA_PUBLIC_URL"] == "https://d.x"
+
+
 def test_connection_urls_name_driver_and_password_file(tmp_path):
     url = exports(tmp_path)["DAGMA_POSTGRES_URL"]
     assert url == (
@@ -33,6 +45,22 @@ def test_own_servers_are_named_only_when_they_run_and_the_user_named_no_other(tm
     assert "MLFLOW_TRACKING_URI" not in exports(tmp_path, services=["postgres"])
     assert exports(tmp_path, MLFLOW_TRACKING_URI="http://x")["MLFLOW_TRACKING_URI"] == "http://x"
     assert "QDRANT_URL" not in exports(tmp_path)
+
+
+def test_assets_track_where_there_is_an_mlflow_unless_the_user_says_otherwise(tmp_path):
+    assert exports(tmp_path)["MLFLOW_USE_TRACKING"] == "true"
+    assert exports(tmp_path, services=["postgres"])["MLFLOW_USE_TRACKING"] == "false"
+    elsewhere = exports(tmp_path, services=["postgres"], MLFLOW_TRACKING_URI="http://x")
+    assert elsewhere["MLFLOW_USE_TRACKING"] == "true"
+    assert exports(tmp_path, MLFLOW_USE_TRACKING="no")["MLFLOW_USE_TRACKING"] == "false"
+    assert exports(tmp_path)["MLFLOW_EXPERIMENT"] == "dagma"
+    assert exports(tmp_path)["DAGMA_MLFLOW_UNREACHABLE"] == "stub"
+
+
+def test_the_patience_of_mlflows_client_is_ours_unless_the_user_set_it(tmp_path):
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    assert exports(tmp_path)[name] == "4"
+    assert exports(tmp_path, **{name: "7"})[name] == "7"
 
 
 def test_on_all_addresses_this_machine_is_still_reached_over_loopback(tmp_path):

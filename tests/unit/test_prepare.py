@@ -1,6 +1,7 @@
 import stat
 
-from dagma.stack import passwords, settings
+from dagma import private
+from dagma.stack import settings
 from dagma.stack.layout import Layout
 from dagma.stack.prepare import prepare
 
@@ -23,9 +24,10 @@ def test_doing_it_twice_changes_nothing(tmp_path):
 def test_passwords_are_long_and_differ(tmp_path):
     prepare(chosen(tmp_path))
     found = {
-        (tmp_path / "h/secrets" / name).read_text() for name in ("postgres", "dagster", "mlflow")
+        (tmp_path / "h/secrets" / name).read_text()
+        for name in ("postgres", "dagster", "mlflow", "analytics")
     }
-    assert len(found) == 3
+    assert len(found) == 4
     assert {len(password) for password in found} == {32}
 
 
@@ -37,6 +39,24 @@ def test_a_given_password_replaces_the_kept_one_and_is_escaped_for_libpq(tmp_pat
     assert "*:5432:*:dagster:a\\:b\\\\c\n" in (secrets / "pgpass").read_text()
     prepare(chosen(tmp_path))
     assert (secrets / "dagster").read_text() == "a:b\\c"
+
+
+def test_the_webhook_is_kept_in_a_private_file_and_goes_with_its_setting(tmp_path):
+    file = tmp_path / "h/secrets/webhook_url"
+    prepare(chosen(tmp_path, DAGMA_WEBHOOK_URL="http://x/y"))
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("http://x/y", 0o600)
+    prepare(chosen(tmp_path))
+    assert not file.exists()
+
+
+def test_the_inbox_is_made_for_its_owner_and_an_existing_one_stays_as_it_is(tmp_path):
+    prepare(chosen(tmp_path))
+    assert stat.S_IMODE((tmp_path / "h/inbox").stat().st_mode) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o770)
+    prepare(chosen(tmp_path, DAGMA_INBOX=str(shared)))
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o770
 
 
 def test_secrets_are_private_whatever_the_umask(tmp_path):
@@ -68,4 +88,4 @@ def test_an_older_dagster_yaml_of_ours_is_renewed(tmp_path):
 
 
 def test_generated_passwords_need_no_escaping():
-    assert all(c.isalnum() or c in "_-" for _ in range(50) for c in passwords.generate())
+    assert all(c.isalnum() or c in "_-" for _ in range(50) for c in private.generate())

@@ -30,12 +30,18 @@ MISTAKES = {
     "no address": ("DAGMA_HOST=my.host", "DAGMA_HOST is 'my.host'"),
     "no truth": ("DAGMA_LOCKED=perhaps", "true or false"),
     "no choice": ("DAGMA_PACKAGES=debian", "auto, nixpkgs or registry"),
+    "no way to degrade": ("DAGMA_MLFLOW_UNREACHABLE=skip", "stub or fail"),
     "no module": ("DAGMA_CODE_MODULE=a-b", "DAGMA_CODE_MODULE is 'a-b'"),
     "no url": ("QDRANT_URL=localhost:6333", "QDRANT_URL is 'localhost:6333'"),
     "quote in a path": ('DAGMA_HOME=/a"b', "DAGMA_HOME is"),
     "database of the stack": ("POSTGRES_DB=mlflow", "POSTGRES_DB is 'mlflow'"),
     "role of the stack": ("POSTGRES_USER=postgres", "POSTGRES_USER is 'postgres'"),
     "role that PostgreSQL reserves": ("POSTGRES_USER=pg_me", "POSTGRES_USER is 'pg_me'"),
+    "no zone": ("DAGMA_TIMEZONE=Mars/Olympus", "DAGMA_TIMEZONE is 'Mars/Olympus'"),
+    "a zone outside": ("DAGMA_TIMEZONE=../../etc/passwd", "DAGMA_TIMEZONE is"),
+    "no time": ("DAGMA_NIGHTLY_AT=24:00", "DAGMA_NIGHTLY_AT is '24:00'"),
+    "no retention": ("DAGMA_RETENTION_DAYS=0", "whole number of days"),
+    "no format": ("DAGMA_WEBHOOK_FORMAT=xml", "json or wecom"),
     "endless start": ("DAGMA_START_TIMEOUT=99999", "DAGMA_START_TIMEOUT is '99999'"),
 }
 
@@ -133,3 +139,15 @@ def test_an_unreadable_file_is_one_sentence(tmp_path, content):
 def test_every_setting_says_what_it_may_be():
     texts = {name: settings._allowed(info) for name, info in settings.table().items()}
     assert "something else" not in texts.values()
+
+
+@pytest.mark.parametrize("name", sorted(settings.secrets()))
+def test_secrets_are_shown_neither_in_errors_nor_in_their_representation(tmp_path, name):
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, **{name: "htp://very-secret\n"})
+    assert "very-secret" not in str(caught.value)
+    assert "very-secret" not in repr(load(tmp_path, **{name: "http://very-secret"}).settings)
+
+
+def test_the_secrets_are_these():
+    assert settings.secrets() == {"POSTGRES_PASSWORD", "DAGMA_WEBHOOK_URL"}

@@ -33,11 +33,12 @@ class Status:
 
     Attributes:
         name: Service.
-        state: running, starting, restarting, stopped, ...
+        state: running, starting, restarting, stopped, failed, ...
         healthy: It runs and answers.
         pid: Process id, None when it does not run.
         restarts: How often it was started again since `up`.
         url: Where it is found.
+        reason: Why it failed, and what to do; None when it did not.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Status:
     pid: int | None
     restarts: int
     url: str
+    reason: str | None = None
 
 
 #: Called with each service that has become healthy, and the seconds that took.
@@ -84,9 +86,17 @@ class Stack:
         if process is None:
             return Status(name, "stopped", False, None, 0, url)
         state = process.state
+        reason = None
         if state == "running" and not process.healthy:
             state = "starting"
-        return Status(name, state, process.healthy, process.pid, process.restarts, url)
+        elif state in _FINAL:  # it was stopped on purpose, or was restarted too often
+            state = "failed" if state == "error" or process.exit_code != 0 else "stopped"
+        if state == "failed":
+            reason = (
+                f"ended with exit code {process.exit_code} after {process.restarts} restarts; "
+                f"{self.layout.log(name)} says more, `dagma restart {name}` tries again"
+            )
+        return Status(name, state, process.healthy, process.pid, process.restarts, url, reason)
 
     def check(self, names: list[str]) -> None:
         """All that must hold before `start`; writes nothing.
@@ -139,9 +149,13 @@ class Stack:
             )
 
     def extend(self, names: list[str]) -> list[str]:
-        """Start services of a larger group in a running stack; those that were started."""
+        """Start those services in a running stack that do not run; those that were started.
+
+        They are of a larger group, or were stopped: by hand, or by a `dagma down` that was killed
+        while it waited for runs.
+        """
         found = self.supervisor.processes()
-        new = [name for name in names if found[name].state == "disabled"]
+        new = [name for name in names if found[name].state in {"disabled", *_FINAL}]
         for name in new:
             preflight.ports(self.settings, name)
         if new:
@@ -173,14 +187,17 @@ class Stack:
         """
         begun = time.monotonic()
         waiting = list(names)
+        earlier: dict[str, int] = {}  # restarts that were before this wait
         while waiting:
             found = self._look()
+            for name, process in found.items():
+                earlier[name] = min(process.restarts, earlier.get(name, process.restarts))
             passed = time.monotonic() - begun
             for name in [name for name in waiting if name in found and found[name].healthy]:
                 waiting.remove(name)
                 report(self._status(name, found[name]), passed)
             if waiting:
-                self._give_up_on_failure(found, waiting, passed)
+                self._give_up_on_failure(found, waiting, earlier, passed)
                 time.sleep(PERIOD)
 
     def _look(self) -> dict[str, Process]:
@@ -194,10 +211,15 @@ class Stack:
             raise StackError(_with_log("process-compose ended", log)) from None
 
     def _give_up_on_failure(
-        self, found: dict[str, Process], waiting: list[str], passed: float
+        self,
+        found: dict[str, Process],
+        waiting: list[str],
+        earlier: dict[str, int],
+        passed: float,
     ) -> None:
-        if process := _failed(found, waiting):
-            reason = f"{process.name} {_how_it_failed(process)}"
+        if process := _failed(found, waiting, earlier):
+            restarts = process.restarts - earlier[process.name]
+            reason = f"{process.name} {_how_it_failed(process, restarts)}"
             raise StackError(_with_log(reason, self.layout.log(process.name)))
         if passed > self.settings.start_timeout:
             name = _blamed(found, waiting)
@@ -255,19 +277,24 @@ class Stack:
             yield
 
 
-def _failed(found: dict[str, Process], waiting: list[str]) -> Process | None:
+def _failed(
+    found: dict[str, Process], waiting: list[str], earlier: dict[str, int]
+) -> Process | None:
     """The process whose end explains why the others cannot become healthy."""
     init = found.get(topology.INIT)
     if init and init.state in _FINAL and init.exit_code != 0:
         return init
     suspects = [found[name] for name in waiting if name in found]
-    return next((p for p in suspects if p.state in _FINAL or p.restarts >= HOPELESS), None)
+    for process in suspects:
+        if process.state in _FINAL or process.restarts - earlier[process.name] >= HOPELESS:
+            return process
+    return None
 
 
-def _how_it_failed(process: Process) -> str:
+def _how_it_failed(process: Process, restarts: int) -> str:
     if process.state in _FINAL:
         return f"ended with exit code {process.exit_code}"
-    return f"was started {process.restarts + 1} times and ended each time"
+    return f"was started {restarts + 1} times and ended each time"
 
 
 def _blamed(found: dict[str, Process], waiting: list[str]) -> str:

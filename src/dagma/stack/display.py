@@ -72,4 +72,5 @@ def row(status: Status, seconds: float | None = None) -> str:
         detail = f"{seconds:5.1f} s"
     else:
         detail = f"pid {status.pid or '-':<8} restarts {status.restarts:<3}"
-    return f"{status.name:<10}  {click.style(f'{word:<10}', fg=colour)}  {detail}  {status.url}"
+    where = status.reason or status.url
+    return f"{status.name:<10}  {click.style(f'{word:<10}', fg=colour)}  {detail}  {where}"

@@ -1,14 +1,22 @@
 """What the services find in their environment."""
 
+import json
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from dagma.stack import topology
 from dagma.stack.layout import Layout
-from dagma.stack.settings import Loaded, Settings, table
+from dagma.stack.settings import Loaded, Settings, secrets, table
 
 #: Set on the supervisor, and by the topology on every service: whose process it is.
 MARKER = "DAGMA_SUPERVISED"
+
+#: What `dagma env` added to a shell: a JSON object, name -> value.
+NOTE = "DAGMA_ENV"
+
+#: How often MLflow's client tries again. Four times take half a minute, enough for a restart; with
+#: its own default it takes four minutes to see that a server is gone.
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXY_EXCEPTIONS = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
@@ -19,14 +27,13 @@ def of_services(
 ) -> dict[str, str]:
     """The whole environment of process-compose and so of every service.
 
-    Left out of what the user has: the password, and PC_* variables, which would change how
+    Left out of what the user has: secrets, and PC_* variables, which would change how
     process-compose itself works (its port, its files, its interface).
     """
     inherited = {k: v for k, v in environ.items() if not k.startswith("PC_")}
     made = exports(loaded, services, environ)
     whole = inherited | made | {MARKER: str(loaded.settings.home)}
-    whole.pop("POSTGRES_PASSWORD", None)
-    return whole
+    return {name: value for name, value in whole.items() if name not in secrets()}
 
 
 def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -38,6 +45,7 @@ def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str])
         | _addresses(settings, list(services))
         | _proxy_exceptions(settings, {**loaded.extra, **environ})
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+        | {_RETRIES: {**loaded.extra, **environ}.get(_RETRIES, "4")}
     )
 
 
@@ -57,10 +65,28 @@ def client(settings: Settings) -> dict[str, str]:
     }
 
 
+def note(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an export is not the user's own, as a variable for `exported_by_dagma`.
+
+    Not noted is DAGMA_HOME: the commands find the stack from any directory of that shell.
+    """
+    added = {k: v for k, v in values.items() if k not in environ and k != "DAGMA_HOME"}
+    return {NOTE: json.dumps(added)}
+
+
+def exported_by_dagma(environ: Mapping[str, str]) -> list[str]:
+    """Variables of a shell that are only there because it evaluated `dagma env`, and unchanged.
+
+    They hold what `.env` said then; a command goes by what it says now.
+    """
+    noted: dict[str, str] = json.loads(environ.get(NOTE, "{}"))
+    return [name for name, value in noted.items() if environ.get(name) == value]
+
+
 def _set(settings: Settings) -> dict[str, str]:
-    """Every setting that has a value, as text; the password is handed out in files only."""
-    values = settings.model_dump(by_alias=True, exclude={"postgres_password"}, exclude_none=True)
-    return {name: _text(values[name]) for name in table() if name in values}
+    """Every setting that has a value, as text; secrets are handed out in files only."""
+    values = settings.model_dump(by_alias=True, exclude_none=True)
+    return {n: _text(values[n]) for n in table() if n in values and n not in secrets()}
 
 
 def _text(value: object) -> str:
@@ -75,23 +101,32 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_PROBE_HOST": topology.probe_host(settings),
         "DAGMA_USER_CODE_HOST": "127.0.0.1",
         "DAGMA_POSTGRES_URL": database_url(settings, settings.postgres_user, settings.postgres_db),
-        "DAGMA_MLFLOW_BACKEND_URI": database_url(settings, "mlflow", "mlflow"),
+        "MLFLOW_BACKEND_STORE_URI": database_url(settings, "mlflow", "mlflow"),
         "DAGMA_WITHOUT_QDRANT": _text("qdrant" not in services),
         "DAGMA_QDRANT_PROGRAM": topology.qdrant_program(settings) or "qdrant",
         "DAGSTER_HOME": str(layout.dagster(settings)),
-        "QDRANT_PATH": str(settings.qdrant_path or layout.qdrant / "embedded"),
+        "QDRANT_PATH": str(layout.qdrant_embedded(settings)),
+        "DAGMA_INBOX": str(layout.inbox(settings)),
+        "DAGMA_PUBLIC_URL": settings.public_url or topology.url("webserver", settings),
     }
+    if settings.webhook_url:
+        derived["DAGMA_WEBHOOK_URL_FILE"] = str(layout.webhook_url)
     if image:
         derived["DAGSTER_CURRENT_IMAGE"] = image
     return derived | _own_servers(settings, services)
 
 
 def _own_servers(settings: Settings, services: list[str]) -> dict[str, str]:
-    """Addresses of the stack's own servers, where the user named no others."""
+    """Addresses of the stack's own servers, where the user named no others, and their use."""
     host = topology.probe_host(settings)
     servers = {}
+    if settings.analytics_url is None:
+        servers["DAGMA_ANALYTICS_URL"] = database_url(settings, "analytics", "analytics")
     if "mlflow" in services and settings.mlflow_tracking_uri is None:
         servers["MLFLOW_TRACKING_URI"] = f"http://{host}:{settings.mlflow_port}"
+    if settings.mlflow_use_tracking is None:
+        there_is_one = "mlflow" in services or settings.mlflow_tracking_uri is not None
+        servers["MLFLOW_USE_TRACKING"] = _text(there_is_one)
     if "qdrant" in services and settings.qdrant_url is None:
         servers["QDRANT_URL"] = f"http://{host}:{settings.qdrant_port}"
     return servers

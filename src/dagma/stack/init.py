@@ -1,5 +1,7 @@
 """Prepare the databases: roles, databases and the schemas of Dagster and MLflow.
 
+The database `analytics` is for tables of assets and dbt; it begins empty and has no schema of ours.
+
 Runs once per start, before the servers, so that never two of them change a schema at one time. What
 is done is remembered in the table `dagma.prepared` of the database `postgres`; when the installed
 versions are those remembered, this takes a fraction of a second.
@@ -8,9 +10,7 @@ versions are those remembered, this takes a fraction of a second.
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -18,17 +18,13 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extensions import encrypt_password
 
+from dagma import databases
+from dagma.databases import ensure_database, ensure_role
 from dagma.errors import DagmaError, DatabaseError
 from dagma.stack import environment, passwords, settings
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
-
-#: Seconds to wait for PostgreSQL; replaying its log after a crash can take most of it.
-PATIENCE = 120.0
-#: Seconds between two attempts to connect.
-PAUSE = 0.03
 
 
 @dataclass(frozen=True)
@@ -37,14 +33,15 @@ class Application:
 
     Attributes:
         name: Its name here, and of its password file.
-        distribution: The Python distribution whose version decides about migrations.
+        distribution: The Python distribution whose version decides about migrations; None where
+            there are none.
         role: Its PostgreSQL role.
         database: Its database.
         migrate: The command that brings its schema to the installed version.
     """
 
     name: str
-    distribution: str
+    distribution: str | None
     role: str
     database: str
     migrate: tuple[str, ...]
@@ -61,7 +58,8 @@ def applications(chosen: Settings, services: list[str]) -> list[Application]:
         chosen.postgres_db,
         ("dagster", "instance", "migrate"),
     )
-    return [dagster, mlflow] if "mlflow" in services else [dagster]
+    analytics = Application("analytics", None, "analytics", "analytics", ())
+    return [dagster, analytics, mlflow] if "mlflow" in services else [dagster, analytics]
 
 
 def main() -> None:
@@ -84,53 +82,57 @@ def prepare(chosen: Settings, services: list[str]) -> None:
     password = passwords.read(layout, passwords.SUPERUSER)
     with connected(chosen, password, "postgres") as admin:
         with admin.cursor() as cursor:
-            known = _remembered(cursor)
+            known = remembered(cursor)
             due = []
             for application in applications(chosen, services):
-                _role(cursor, application, passwords.read(layout, application.name), admin)
-                created = _database(cursor, application)
+                ensure_role(admin, application.role, passwords.read(layout, application.name))
+                created = ensure_database(admin, application.database, application.role)
                 wanted = _wanted(application)
                 if created or known.get(application.name) != wanted:
                     due.append(application)
         _own_tables(chosen, password, due)
         migrate(due)
         with admin.cursor() as cursor:
-            _remember(cursor, due)
+            _remember(cursor, {application.name: _wanted(application) for application in due})
     if not due:
         print("Databases are up to date.", flush=True)
 
 
-@contextmanager
-def connected(chosen: Settings, password: str, database: str) -> Iterator[Connection]:
+def create_empty(chosen: Settings, wanted: list[Application], prepared: dict[str, str]) -> None:
+    """Create roles and empty databases in a new cluster, for a restore to fill.
+
+    Args:
+        chosen: The settings.
+        wanted: Whose databases.
+        prepared: What the table `dagma.prepared` shall hold, application -> version.
+    """
+    layout = Layout.of(chosen)
+    password = passwords.read(layout, passwords.SUPERUSER)
+    with connected(chosen, password, "postgres") as admin, admin.cursor() as cursor:
+        remembered(cursor)
+        for application in wanted:
+            ensure_role(admin, application.role, passwords.read(layout, application.name))
+            ensure_database(admin, application.database, application.role)
+        _remember(cursor, prepared)
+
+
+def connected(chosen: Settings, password: str, database: str) -> AbstractContextManager[Connection]:
     """A connection of the superuser, in which each statement commits by itself.
 
     Raises:
-        DatabaseError: PostgreSQL did not answer within `PATIENCE` seconds.
+        DatabaseError: PostgreSQL does not answer.
     """
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            link = psycopg2.connect(
-                host="127.0.0.1",
-                port=chosen.postgres_port,
-                user="postgres",
-                password=password,
-                dbname=database,
-                connect_timeout=5,
-            )
-            break
-        except psycopg2.OperationalError as error:
-            if "authentication failed" in str(error) or time.monotonic() > deadline:
-                raise DatabaseError(f"PostgreSQL cannot be used: {str(error).strip()}") from error
-            time.sleep(PAUSE)
-    link.autocommit = True
-    try:
-        yield link
-    finally:
-        link.close()
+    return databases.connected(
+        host="127.0.0.1",
+        port=chosen.postgres_port,
+        user="postgres",
+        password=password,
+        dbname=database,
+    )
 
 
-def _remembered(cursor: Cursor) -> dict[str, str]:
+def remembered(cursor: Cursor) -> dict[str, str]:
+    """What the table `dagma.prepared` holds, application -> version; made when missing."""
     cursor.execute("SELECT to_regclass('dagma.prepared')")
     row = cursor.fetchone()
     if row is None or row[0] is None:
@@ -145,48 +147,17 @@ def _remembered(cursor: Cursor) -> dict[str, str]:
 
 def _wanted(application: Application) -> str:
     """What has to be remembered for the application to need nothing."""
-    return f"{version(application.distribution)} {application.database}"
+    release = version(application.distribution) if application.distribution else "-"
+    return f"{release} {application.database}"
 
 
-def _remember(cursor: Cursor, done: list[Application]) -> None:
-    for application in done:
+def _remember(cursor: Cursor, done: dict[str, str]) -> None:
+    for name, prepared in done.items():
         cursor.execute(
             "INSERT INTO dagma.prepared (application, version) VALUES (%s, %s)"
             " ON CONFLICT (application) DO UPDATE SET version = excluded.version, at = now()",
-            (application.name, _wanted(application)),
+            (name, prepared),
         )
-
-
-def _role(cursor: Cursor, application: Application, password: str, link: Connection) -> None:
-    """Create the role if need be and give it its password, which leaves this process hashed."""
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (application.role,))
-    verb = "ALTER" if cursor.fetchone() else "CREATE"
-    hashed = encrypt_password(password, application.role, link, "scram-sha-256")
-    cursor.execute(
-        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-            sql.SQL(verb), sql.Identifier(application.role), sql.Literal(hashed)
-        )
-    )
-    if verb == "CREATE":
-        print(f"Created the role {application.role}.", flush=True)
-
-
-def _database(cursor: Cursor, application: Application) -> bool:
-    """Create the database if need be, closed to other roles; whether that was so."""
-    names = {"db": sql.Identifier(application.database), "role": sql.Identifier(application.role)}
-    cursor.execute(
-        "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s",
-        (application.database,),
-    )
-    row = cursor.fetchone()
-    if row is None:
-        cursor.execute(sql.SQL("CREATE DATABASE {db} OWNER {role}").format(**names))
-        cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {db} FROM PUBLIC").format(**names))
-        print(f"Created the database {application.database}.", flush=True)
-    elif row[0] != application.role:
-        cursor.execute(sql.SQL("ALTER DATABASE {db} OWNER TO {role}").format(**names))
-        return True
-    return row is None
 
 
 def _own_tables(chosen: Settings, password: str, due: list[Application]) -> None:
@@ -217,11 +188,12 @@ def migrate(due: list[Application]) -> None:
             application.migrate, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         for application in due
+        if application.migrate
     }
     failed = [application.name for application, process in started.items() if process.wait() != 0]
     if failed:
         raise DatabaseError(f"The schema of {' and '.join(failed)} could not be prepared.")
-    for application in due:
+    for application in started:
         print(f"Prepared the schema of {application.name} for {_wanted(application)}.", flush=True)
 
 

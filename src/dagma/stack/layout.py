@@ -58,6 +58,11 @@ class Layout:
         return self.secrets / "pgpass"
 
     @property
+    def webhook_url(self) -> Path:
+        """The address that notifications go to, when there is one."""
+        return self.secrets / "webhook_url"
+
+    @property
     def mlflow_artifacts(self) -> Path:
         """What MLflow's clients upload."""
         return self.home / "mlflow" / "artifacts"
@@ -67,9 +72,21 @@ class Layout:
         """Storage of the Qdrant server and, in `embedded`, of the embedded one."""
         return self.home / "qdrant"
 
+    def backups(self, settings: Settings) -> Path:
+        """Where backups go: beside the state directory, which a factory reset deletes."""
+        return settings.backups or self.home.with_name(f"{self.home.name}-backups")
+
+    def qdrant_embedded(self, settings: Settings) -> Path:
+        """The embedded Qdrant."""
+        return settings.qdrant_path or self.qdrant / "embedded"
+
     def dagster(self, settings: Settings) -> Path:
         """DAGSTER_HOME."""
         return settings.dagster_home or self.home / "dagster"
+
+    def inbox(self, settings: Settings) -> Path:
+        """Where users put files to be processed."""
+        return settings.inbox or self.home / "inbox"
 
     def log(self, service: str) -> Path:
         """The log file of a service."""

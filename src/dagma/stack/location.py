@@ -1,32 +1,39 @@
-"""Whether the user's code loads, as Dagster's web interface sees it."""
+"""Whether the user's code loads, as Dagster's web interface sees it, and loading it again."""
 
-import json
-import urllib.request
 from typing import Any
 
-from dagma.stack import topology
+from dagma.errors import CodeError, StackError
+from dagma.stack import graphql, topology
 from dagma.stack.settings import Settings
 
 _QUERY = """
 query { workspaceOrError { ... on Workspace { locationEntries {
-  locationOrLoadError { __typename ... on PythonError { message } } } } } }
+  locationOrLoadError { __typename ... on PythonError { message causes { message } } } } } } }
 """
-#: Seconds that the web interface may take; it has just said that it is healthy.
-_TIMEOUT = 20.0
+#: Dagster's webserver asks its code server to load the code anew, and waits for that.
+_RELOAD = """
+mutation { reloadRepositoryLocation(repositoryLocationName: "dagma") { __typename
+  ... on WorkspaceLocationEntry {
+    locationOrLoadError { __typename ... on PythonError { message causes { message } } } }
+  ... on PythonError { message } ... on UnauthorizedError { message }
+  ... on ReloadNotSupported { message } ... on RepositoryLocationNotFound { message } } }
+"""
+#: Seconds for a reload; Dagster itself gives up after two minutes.
+_RELOAD_TIMEOUT = 180.0
 
 
 def problem(settings: Settings) -> str | None:
     """One line about user code that does not load; None when it does.
 
     The services are healthy all the same: the code server stays up to take a corrected version,
-    which the reload button of the web interface loads.
+    which `dagma reload` loads.
     """
     try:
-        entries = _ask(settings)["data"]["workspaceOrError"]["locationEntries"]
+        entries = graphql.ask(settings, _QUERY)["workspaceOrError"]["locationEntries"]
         found = [entry["locationOrLoadError"] for entry in entries]
     except (OSError, ValueError, LookupError, TypeError):
         return None  # the web interface itself will say more than we could
-    errors = [error["message"] for error in found if error and error["__typename"] == "PythonError"]
+    errors = [error for error in found if error and error["__typename"] == "PythonError"]
     if not errors:
         return None
     address = topology.url("webserver", settings)
@@ -34,17 +41,31 @@ def problem(settings: Settings) -> str | None:
     return f"{settings.code_module} does not load: {reason}; details at {address}/locations"
 
 
-def _ask(settings: Settings) -> Any:  # noqa: ANN401 - any JSON
-    request = urllib.request.Request(
-        f"{topology.url('webserver', settings)}/graphql",
-        data=json.dumps({"query": _QUERY}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(request, timeout=_TIMEOUT) as answer:
-        return json.load(answer)
+def reload(settings: Settings) -> None:
+    """Let the code server load the code anew.
+
+    Raises:
+        CodeError: It does not load; now nothing is served but the error.
+        StackError: The web interface refused, or does not answer.
+    """
+    try:
+        answer = graphql.ask(settings, _RELOAD, timeout=_RELOAD_TIMEOUT)["reloadRepositoryLocation"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StackError(f"Dagster's web interface did not reload the code: {error}") from error
+    if answer["__typename"] != "WorkspaceLocationEntry":
+        reason = _first_line(answer["message"])
+        raise StackError(f"Dagster's web interface did not reload the code: {reason}")
+    found = answer["locationOrLoadError"]
+    if found and found["__typename"] == "PythonError":
+        reason = _most_telling(found)
+        raise CodeError(f"{settings.code_module} does not load: {reason}")
 
 
-def _most_telling(message: str) -> str:
+def _most_telling(error: dict[str, Any]) -> str:
+    """The line of the user's own error, which is the first cause of Dagster's."""
+    return _first_line([error, *error.get("causes", [])][-1]["message"])
+
+
+def _first_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[0] if lines else "no reason given"

@@ -25,7 +25,7 @@ def main() -> None:
     # These name the server for clients; the server itself must not take them for its own storage.
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         os.environ.pop(name, None)
-    uri = os.environ["DAGMA_MLFLOW_BACKEND_URI"]
+    uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
     if chosen.mlflow_workers == 1 and not chosen.mlflow_jobs:
         serve_here(chosen, uri)
     arguments = command(chosen, uri)

@@ -6,10 +6,13 @@ from importlib import resources
 from pathlib import Path
 
 from dagma.errors import PreflightError
+from dagma.private import write_private
 from dagma.stack import passwords
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
+#: Dagster's configuration, in DAGSTER_HOME.
+_INSTANCE = ("dagster.yaml", "workspace.yaml")
 _MARK = "# Written by dagma, sha256 "
 #: A log larger than this, in bytes, starts anew at the next start; the old one is kept once.
 LARGEST_LOG = 10_000_000
@@ -28,6 +31,7 @@ def prepare(settings: Settings) -> list[str]:
     try:
         _directories(layout, settings)
         passwords.ensure(layout, settings)
+        _webhook(layout.webhook_url, settings.webhook_url)
         _rotate(layout.log("user_code"))
         return _instance(layout.dagster(settings))
     except OSError as error:
@@ -39,9 +43,18 @@ def _directories(layout: Layout, settings: Settings) -> None:
     mode = 0o711 if os.geteuid() == 0 else 0o700
     for directory in (layout.home, layout.run):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
-    for directory in (layout.logs, layout.mlflow_artifacts, layout.qdrant):
+    inbox = layout.inbox(settings)
+    for directory in (layout.logs, layout.mlflow_artifacts, layout.qdrant, inbox):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.dagster(settings).mkdir(parents=True, exist_ok=True)
+
+
+def _webhook(file: Path, url: str | None) -> None:
+    """Hand the address to the user code in a file, so that no other service's environment has it."""
+    if url:
+        write_private(file, url)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _rotate(log: Path) -> None:
@@ -52,14 +65,23 @@ def _rotate(log: Path) -> None:
 def _instance(home: Path) -> list[str]:
     """Renew Dagster's two files, unless the user has edited them."""
     notes = []
-    for name in ("dagster.yaml", "workspace.yaml"):
+    for name in _INSTANCE:
         body = (resources.files("dagma.stack") / name).read_text(encoding="utf-8")
         target = home / name
         if target.exists() and not _ours(target.read_text(encoding="utf-8")):
             notes.append(f"{target} has been edited and is used as it is.")
             continue
-        passwords.write_private(target, f"{_MARK}{_digest(body)}\n{body}")
+        write_private(target, f"{_MARK}{_digest(body)}\n{body}")
     return notes
+
+
+def unedited(path: Path) -> bool:
+    """Whether it is one of Dagster's two files as Dagma wrote it."""
+    return (
+        path.name in _INSTANCE
+        and path.is_file()
+        and _ours(path.read_text(encoding="utf-8", errors="replace"))
+    )
 
 
 def _ours(text: str) -> bool:

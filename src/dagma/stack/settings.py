@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PydanticError
@@ -46,6 +47,13 @@ def _address(value: str) -> str:
     return str(ipaddress.IPv4Address("127.0.0.1" if value == "localhost" else value))
 
 
+def _zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (OSError, LookupError) as error:
+        raise ValueError from error
+
+
 def _absolute(value: Path) -> Path:
     path = Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - keeps symbolic links
     if not re.fullmatch(r"[^\x00-\x1f\"'`\\$,{}#]+", str(path)):
@@ -57,6 +65,15 @@ _Digits = BeforeValidator(_digits)
 Port = Annotated[int, _Digits, Field(ge=1, le=65535), Allowed("a whole number from 1 to 65535")]
 Seconds = Annotated[
     int, _Digits, Field(ge=1, le=3600), Allowed("a whole number of seconds from 1 to 3600")
+]
+Days = Annotated[
+    int, _Digits, Field(ge=1, le=36500), Allowed("a whole number of days from 1 to 36500")
+]
+LongSeconds = Annotated[
+    int,
+    _Digits,
+    Field(ge=0, le=604800),
+    Allowed("a whole number of seconds from 0 to 604800, a week"),
 ]
 Count = Annotated[int, _Digits, Field(ge=1, le=1000), Allowed("a whole number from 1 to 1000")]
 Directory = Annotated[
@@ -80,11 +97,24 @@ Module = Annotated[
 Url = Annotated[
     str, _matching(r"https?://[^\s/]+\S*"), Allowed("a URL that begins with http:// or https://")
 ]
+Zone = Annotated[
+    str, AfterValidator(_zone), Allowed("the name of a time zone such as UTC or Europe/Berlin")
+]
+TimeOfDay = Annotated[
+    str, _matching(r"([01][0-9]|2[0-3]):[0-5][0-9]"), Allowed("a time from 00:00 to 23:59")
+]
+DatabaseUrl = Annotated[
+    str,
+    _matching(r"postgresql\+psycopg2://\S+"),
+    Allowed("a URL that begins with postgresql+psycopg2://"),
+]
 Text = Annotated[str, Field(min_length=1), Allowed("some text")]
 Password = Annotated[
     str, _matching(r"[^\x00-\x1f\x7f]{1,200}"), Allowed("1 to 200 characters in one line")
 ]
 Flag = Annotated[bool, Allowed("true or false")]
+WebhookFormat = Annotated[Literal["json", "wecom"], Allowed("json or wecom")]
+Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]
 
 
@@ -98,6 +128,17 @@ def _setting(name: str, default: object, help_: str, shown: str | None = None) -
         shown: How the documentation writes a default that is worked out.
     """
     return Field(default, alias=name, description=help_, json_schema_extra={"shown": shown})
+
+
+def _secret(name: str, help_: str, shown: str) -> Any:  # noqa: ANN401 - as above
+    """Declare a setting whose value is never shown and handed to services in files only."""
+    return Field(
+        None,
+        alias=name,
+        description=help_,
+        json_schema_extra={"shown": shown, "secret": True},
+        repr=False,
+    )
 
 
 class Settings(BaseModel):
@@ -116,6 +157,22 @@ class Settings(BaseModel):
     start_timeout: Seconds = _setting(
         "DAGMA_START_TIMEOUT", 180, "Seconds that `dagma up` waits until all services are healthy."
     )
+    drain_timeout: LongSeconds = _setting(
+        "DAGMA_DRAIN_TIMEOUT",
+        600,
+        "Seconds that `dagma down` and Ctrl-C wait for runs in progress before they end them.",
+    )
+    backups: Directory | None = _setting(
+        "DAGMA_BACKUPS",
+        None,
+        "Directory of backups; not in DAGMA_HOME, so that a factory reset spares them.",
+        "DAGMA_HOME-backups",
+    )
+    backups_kept: Count = _setting(
+        "DAGMA_BACKUPS_KEPT",
+        7,
+        "Backups of this installation that `dagma backup` keeps in a directory.",
+    )
     packages: Packages = _setting(
         "DAGMA_PACKAGES",
         "auto",
@@ -131,15 +188,19 @@ class Settings(BaseModel):
     postgres_user: DatabaseName = _setting(
         "POSTGRES_USER", "dagster", "PostgreSQL role of Dagster."
     )
-    postgres_password: Password | None = Field(
-        None,
-        alias="POSTGRES_PASSWORD",
-        description="Password of that role; without it one is made and kept in DAGMA_HOME/secrets.",
-        json_schema_extra={"shown": "generated"},
-        repr=False,
+    postgres_password: Password | None = _secret(
+        "POSTGRES_PASSWORD",
+        "Password of that role; without it one is made and kept in DAGMA_HOME/secrets.",
+        "generated",
     )
     postgres_db: DatabaseName = _setting(
         "POSTGRES_DB", "dagster", "PostgreSQL database of Dagster."
+    )
+    analytics_url: DatabaseUrl | None = _setting(
+        "DAGMA_ANALYTICS_URL",
+        None,
+        "PostgreSQL database of assets' tables and dbt's models; name a passfile, not a password.",
+        "the stack's own",
     )
 
     dagster_home: Directory | None = _setting(
@@ -168,10 +229,63 @@ class Settings(BaseModel):
     recipes_source: Text | None = _setting(
         "RECIPES_SOURCE", None, "Corpus that the asset raw_recipes reads.", "the packaged corpus"
     )
+    sensor_interval: Seconds = _setting(
+        "DAGMA_SENSOR_INTERVAL",
+        30,
+        "Seconds between two looks of each sensor; a look takes a little processor time.",
+    )
+    inbox: Directory | None = _setting(
+        "DAGMA_INBOX",
+        None,
+        "Directory in which a corpus file is found and processed.",
+        "DAGMA_HOME/inbox",
+    )
+    retention_days: Days | None = _setting(
+        "DAGMA_RETENTION_DAYS",
+        None,
+        "Age at which partitions of the inbox expire.",
+        "they are kept for ever",
+    )
+    retention_dry_run: Flag = _setting(
+        "DAGMA_RETENTION_DRY_RUN", True, "Expired partitions are only reported, not removed."
+    )
+    timezone: Zone = _setting("DAGMA_TIMEZONE", "UTC", "Time zone of the schedules.")
+    nightly_at: TimeOfDay = _setting(
+        "DAGMA_NIGHTLY_AT", "03:00", "Time of day of the nightly retraining, in that zone."
+    )
+    webhook_url: Url | None = _secret(
+        "DAGMA_WEBHOOK_URL", "Webhook that is told how runs ended; it is kept secret.", "none"
+    )
+    webhook_format: WebhookFormat = _setting(
+        "DAGMA_WEBHOOK_FORMAT", "json", "What the webhook gets: json, or wecom for a WeCom bot."
+    )
+    public_url: Url | None = _setting(
+        "DAGMA_PUBLIC_URL",
+        None,
+        "Where people reach Dagster's web interface; the links in notifications begin with it.",
+        "its address on this machine",
+    )
+    dbt_manifest: Directory | None = _setting(
+        "DBT_MANIFEST", None, "Manifest of the dbt project.", "the packaged one"
+    )
 
     mlflow_port: Port = _setting("MLFLOW_PORT", 5000, "Port of MLflow.")
     mlflow_tracking_uri: Text | None = _setting(
         "MLFLOW_TRACKING_URI", None, "MLflow server that assets log to.", "the stack's own"
+    )
+    mlflow_use_tracking: Flag | None = _setting(
+        "MLFLOW_USE_TRACKING",
+        None,
+        "Whether assets log to MLflow; otherwise to a stub that keeps nothing.",
+        "true when there is an MLflow",
+    )
+    mlflow_experiment: Text = _setting(
+        "MLFLOW_EXPERIMENT", "dagma", "MLflow experiment that assets log to."
+    )
+    mlflow_unreachable: Unreachable = _setting(
+        "DAGMA_MLFLOW_UNREACHABLE",
+        "stub",
+        "What assets do when MLflow does not answer: stub (go on without it) or fail.",
     )
     mlflow_workers: Count = _setting(
         "MLFLOW_WORKERS", 1, "Worker processes of MLflow; each takes about 200 MB."
@@ -207,15 +321,22 @@ class Settings(BaseModel):
 #: Variables that Dagma itself hands to the services: not settings, but no mistake either.
 HANDED_DOWN = frozenset(
     {
+        "DAGMA_ENV",
         "DAGMA_SUPERVISED",
         "DAGMA_SERVICES",
         "DAGMA_PROBE_HOST",
         "DAGMA_USER_CODE_HOST",
         "DAGMA_POSTGRES_URL",
-        "DAGMA_MLFLOW_BACKEND_URI",
+        "MLFLOW_BACKEND_STORE_URI",
         "DAGMA_QDRANT_PROGRAM",
         "DAGMA_WITHOUT_QDRANT",
+        "DAGMA_WEBHOOK_URL_FILE",
     }
+)
+
+#: Variables of deploy/compose.yaml, which may be in the same `.env`.
+OF_COMPOSE = frozenset(
+    {"DAGMA_IMAGE_PREFIX", "DAGMA_IMAGE_TAG", "DAGMA_POSTGRES_IMAGE", "DAGMA_QDRANT_IMAGE"}
 )
 
 #: All names with these beginnings are ours; others (DAGSTER_*, MLFLOW_*) belong to the products,
@@ -239,12 +360,21 @@ def table() -> dict[str, FieldInfo]:
     return {str(info.alias): info for info in Settings.model_fields.values()}
 
 
+def secrets() -> set[str]:
+    """Names of the settings whose values are never shown."""
+    return {name for name, info in table().items() if _extra(info).get("secret")}
+
+
 def shown_default(info: FieldInfo) -> str:
     """The default of a setting as the documentation writes it."""
-    extra = info.json_schema_extra
-    if isinstance(extra, dict) and extra["shown"] is not None:
-        return str(extra["shown"])
+    shown = _extra(info)["shown"]
+    if shown is not None:
+        return str(shown)
     return str(info.default).lower() if isinstance(info.default, bool) else str(info.default)
+
+
+def _extra(info: FieldInfo) -> dict[str, Any]:
+    return dict(info.json_schema_extra) if isinstance(info.json_schema_extra, dict) else {}
 
 
 def load(environ: Mapping[str, str], directory: Path | None = None) -> Loaded:
@@ -274,7 +404,7 @@ def load(environ: Mapping[str, str], directory: Path | None = None) -> Loaded:
 
 
 def _known(name: str, names: Mapping[str, Any], where: str, prefixes: tuple[str, ...]) -> None:
-    if name in names or name in HANDED_DOWN:
+    if name in names or name in HANDED_DOWN | OF_COMPOSE:
         return
     similar = dotenv_file.similar(name, names)
     ours = name.upper().startswith(prefixes) and not name.startswith("QDRANT__")
@@ -298,9 +428,8 @@ def _validated(values: Mapping[str, str], origin: Mapping[str, str]) -> Settings
 
 def _sentence(name: str, value: str, where: str) -> str:
     info = table()[name]
-    secret = "PASSWORD" in name
     value = re.sub(r"//[^/@]*@", "//***@", value)
-    shown = "has a value (not shown) in" if secret else f"is {value!r} in"
+    shown = "has a value (not shown) in" if name in secrets() else f"is {value!r} in"
     return f"{name} {shown} {where}, but it must be {_allowed(info)}."
 
 
@@ -328,11 +457,11 @@ def _check_together(settings: Settings) -> None:
         if port in seen:
             raise SettingsError(f"{seen[port]} and {name} are both {port}: give each its own port.")
         seen[port] = name
-    if settings.postgres_user in ("postgres", "mlflow"):
+    if settings.postgres_user in ("postgres", "mlflow", "analytics"):
         raise SettingsError(
             f"POSTGRES_USER is {settings.postgres_user!r}, a role of the stack itself: choose another."
         )
-    if settings.postgres_db in ("postgres", "mlflow", "template0", "template1"):
+    if settings.postgres_db in ("postgres", "mlflow", "analytics", "template0", "template1"):
         raise SettingsError(
             f"POSTGRES_DB is {settings.postgres_db!r}, a database of the stack itself: choose another."
         )

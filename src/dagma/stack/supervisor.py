@@ -82,6 +82,10 @@ class Supervisor:
         """Stop a process and start it again."""
         self._ask("POST", f"/process/restart/{name}")
 
+    def stop_process(self, name: str) -> None:
+        """Stop one process; it stays stopped until it is started."""
+        self._ask("PATCH", f"/process/stop/{name}")
+
     def stop(self) -> None:
         """Stop all processes in order, and process-compose itself."""
         self._ask("POST", "/project/stop")

@@ -1,0 +1,239 @@
+"""Runs whose process died are noticed: a lease in PostgreSQL for as long as a run's process lives.
+
+Dagster's default launcher cannot say whether a run still has a process, so a run whose code server was
+killed stays STARTED for ever. Here the process that executes a run holds an advisory lock of its
+database session. PostgreSQL lets go of it the moment the process is gone, however that came about; a
+process that is merely busy keeps it. This works across hosts and containers, after a reload of the
+code, and asks no code server, which would know only the runs of its newest process.
+
+`dagster.yaml` names both classes. They need only Dagster and its PostgreSQL storage, since they are
+loaded by webserver, daemon and user code alike.
+"""
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DefaultRunLauncher, EventLogEntry
+from dagster._core.errors import DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.storage.daemon_cursor import DaemonCursorStorage
+from dagster._core.storage.tags import WILL_RETRY_TAG
+
+log = logging.getLogger(__name__)
+
+#: Tag of a run that has, or had, a lease: the host and process that execute it.
+TAG = "dagma/run_worker"
+#: Seconds for which a lease must be missing; a lost connection is replaced sooner than that.
+GRACE = 4.0
+#: Seconds for which Dagster's retry of a failed run is tried while its code location is away.
+PATIENCE = 600.0
+#: Seconds after the start of PostgreSQL in which a missing lease means nothing: workers may still
+#: be connecting again.
+SETTLING = 30.0
+#: Seconds between two looks of a worker at its own connection.
+PULSE = 1.0
+
+#: The run's own process, and each process of a step, hold the lease together: as long as one of
+#: them works, starting the run again would do things twice.
+_BEGIN = (DagsterEventType.RUN_START, DagsterEventType.STEP_WORKER_STARTED)
+_END = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED)
+
+_AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
+#: Names of the places of Dagster's EventLogConsumerDaemon.
+_RETRIES = "EVENT_LOG_CONSUMER_CURSOR-"
+
+
+def lock_key(run_id: str) -> int:
+    """Return the key of a run's advisory lock: 64 bits with a sign, as PostgreSQL wants it."""
+    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], signed=True)
+
+
+def database(instance: DagsterInstance) -> sa.Engine | None:
+    """Return how the instance's database is reached, one session per connection; None without one."""
+    url: str | None = getattr(instance.run_storage, "postgres_url", None)
+    if url is None:
+        return None
+    alive = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5}
+    return sa.create_engine(
+        url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args=alive
+    )
+
+
+class Lease:
+    """One process' part in the lease of one run."""
+
+    def __init__(self, engine: sa.Engine, run_id: str) -> None:
+        """Take the lease; when the database does not answer, the thread goes on trying."""
+        self._engine = engine
+        self._key = lock_key(run_id)
+        self._over = threading.Event()
+        self._link: sa.Connection | None = None
+        self._look()
+        self._thread = threading.Thread(target=self._keep, name=f"lease {run_id}", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Give the lease back."""
+        self._over.set()
+        self._thread.join(timeout=10)
+        if self._link is not None:
+            self._link.close()
+
+    def _keep(self) -> None:
+        while not self._over.wait(PULSE):
+            self._look()
+
+    def _look(self) -> None:
+        """Connect and lock, or see that the session still answers."""
+        try:
+            if self._link is None:
+                self._link = self._engine.connect()
+                self._link.execute(sa.select(sa.func.pg_advisory_lock_shared(self._key)))
+            else:
+                self._link.execute(sa.text("SELECT 1"))
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("The lease of this run is being taken again: %s", error)
+            if self._link is not None:
+                self._link.invalidate()
+                self._link.close()
+                self._link = None
+
+
+class Cursors(DaemonCursorStorage):
+    """The daemons' places in the event log.
+
+    The place of the daemon that retries runs stays where it is while a retry is open. What it then
+    meets again has no effect: a run is retried once.
+    """
+
+    def __init__(self, instance: "Instance", storage: DaemonCursorStorage) -> None:
+        self._instance = instance
+        self._storage = storage
+
+    def get_cursor_values(self, keys: set[str]) -> Mapping[str, str]:
+        """Return the places that were noted."""
+        return self._storage.get_cursor_values(keys)
+
+    def set_cursor_values(self, pairs: Mapping[str, str]) -> None:
+        """Note places."""
+        if self._instance.retry_is_open and all(key.startswith(_RETRIES) for key in pairs):
+            self._instance.retry_is_open = False
+        else:
+            self._storage.set_cursor_values(pairs)
+
+
+class Instance(DagsterInstance):
+    """Dagster's instance; while it executes a run, it holds the run's lease."""
+
+    #: The daemon could not retry a run since its code location is away.
+    retry_is_open = False
+    _lease: Lease | None = None
+
+    @classmethod
+    def config_schema(cls) -> Mapping[str, Any]:
+        """Return the options in `dagster.yaml` that are not Dagster's own: none."""
+        return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Mapping[str, Any]:
+        """Return what holds where `dagster.yaml` is silent: Dagster's defaults."""
+        return InstanceRef.config_defaults(base_dir)
+
+    def handle_new_event(self, event: EventLogEntry, **options: Any) -> None:  # noqa: ANN401
+        """Store an event, as Dagster does; some are the beginning or the end of a lease."""
+        kind = event.dagster_event.event_type if event.dagster_event else None
+        if kind in _BEGIN and self._lease is None:
+            self._begin(event.run_id)
+        super().handle_new_event(event, **options)
+        if kind in _END and self._lease is not None:
+            self._end()
+
+    def add_run_tags(self, run_id: str, new_tags: Mapping[str, str]) -> None:
+        """Add tags to a run, except the one by which the daemon gives up a retry too early.
+
+        Its code server being away, as it is right after it was killed, is an error like any other to
+        the daemon. The retry is left open instead, and the daemon meets the run again in five
+        seconds, see `Cursors`.
+        """
+        away = isinstance(sys.exception(), _AWAY)
+        if away and dict(new_tags) == {WILL_RETRY_TAG: "false"} and self._failed_just_now(run_id):
+            self.retry_is_open = True
+        else:
+            super().add_run_tags(run_id, new_tags)
+
+    @property
+    def daemon_cursor_storage(self) -> DaemonCursorStorage:
+        """Where the daemons note how far they have come."""
+        return Cursors(self, super().daemon_cursor_storage)
+
+    def _failed_just_now(self, run_id: str) -> bool:
+        record = self.get_run_record_by_id(run_id)
+        return bool(record and record.end_time and time.time() - record.end_time < PATIENCE)
+
+    def dispose(self) -> None:
+        """Let go of everything."""
+        if self._lease is not None:
+            self._end()
+        super().dispose()
+
+    def _begin(self, run_id: str) -> None:
+        engine = database(self)
+        if engine is not None:
+            self._lease = Lease(engine, run_id)
+            self.add_run_tags(run_id, {TAG: f"{socket.gethostname()}:{os.getpid()}"})
+
+    def _end(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.end()
+
+
+class RunLauncher(DefaultRunLauncher):
+    """Dagster's default launcher, which also knows whether a run still has a process."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **options)
+        self._engine: sa.Engine | None = None
+        #: Run -> when its lease was first seen missing, in seconds of the monotonic clock.
+        self._missing: dict[str, float] = {}
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Let `run_monitoring` ask."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Say whether a run that claims to be running has a process.
+
+        Dagster fails a run for every answer but RUNNING and SUCCESS, so what cannot be known (the
+        run began without a lease, the database is just back) is RUNNING too.
+        """
+        if TAG not in run.tags or not self._lease_is_free(run.run_id):
+            self._missing.pop(run.run_id, None)
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        missing = time.monotonic() - self._missing.setdefault(run.run_id, time.monotonic())
+        if missing < GRACE:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        del self._missing[run.run_id]
+        message = f"The process {run.tags[TAG]} that executed the run is gone."
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, message)
+
+    def _lease_is_free(self, run_id: str) -> bool:
+        """Whether nobody holds a lease, and everybody had the time to take it again."""
+        self._engine = self._engine or database(self._instance)
+        if self._engine is None:
+            return False
+        settled = sa.text("SELECT now() - pg_postmaster_start_time() > :s * interval '1 second'")
+        with self._engine.connect() as link:
+            # The lock that this takes when nobody has the other ends with the session.
+            free = link.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_key(run_id))))
+            return bool(free) and bool(link.scalar(settled, {"s": SETTLING}))

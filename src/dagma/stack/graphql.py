@@ -1,0 +1,31 @@
+"""Asking Dagster's web interface."""
+
+import json
+import urllib.request
+from typing import Any
+
+from dagma.stack import topology
+from dagma.stack.settings import Settings
+
+#: Seconds that an answer may take.
+_TIMEOUT = 20.0
+
+
+def ask(settings: Settings, query: str, timeout: float = _TIMEOUT) -> Any:  # noqa: ANN401 - any JSON
+    """The data of the answer to a query, which may take `timeout` seconds.
+
+    Raises:
+        OSError: The web interface does not answer.
+        ValueError: It answers with something else than data.
+    """
+    request = urllib.request.Request(
+        f"{topology.url('webserver', settings)}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=timeout) as answer:
+        found = json.load(answer)
+    if not isinstance(found, dict) or not found.get("data"):
+        raise ValueError("the answer holds no data")
+    return found["data"]

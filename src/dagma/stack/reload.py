@@ -1,0 +1,148 @@
+"""Loading changed user code into the running stack, without ending its runs.
+
+Dagster's code server gives up the code that it serves when the new one does not load. So the new code
+is loaded in a process of its own first, and only code that loads is handed over. Then the code
+server starts it beside the old one, which ends with its last run; webserver and daemon look at the
+code server every second and follow by themselves.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import psutil
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from dagma.errors import CodeError, NotRunning
+from dagma.stack import location
+from dagma.stack.control import Stack
+
+#: Seconds without a change after which changes count as one: editors write a file in steps.
+QUIET = 0.5
+#: Files that count as code; data that assets write beside it do not.
+CODE = (".py", ".yaml", ".yml", ".toml", ".sql")
+#: Lines of Dagster's report that say nothing to the author of the code.
+_NOISE = ("Stack Trace:", "  [", "The above exception was")
+
+
+def reload(stack: Stack) -> None:
+    """Load the user code as it is now; what was loaded before finishes its runs.
+
+    Raises:
+        NotRunning: There is no user code or no web interface running.
+        CodeError: The code does not load; what was loaded before goes on serving.
+    """
+    found = stack.supervisor.processes()
+    server = found["user_code"].pid
+    if server is None or not found["webserver"].healthy:
+        raise NotRunning("User code and webserver are not both running; `dagma status` says more.")
+    check(psutil.Process(server))
+    location.reload(stack.settings)
+
+
+def check(server: psutil.Process) -> None:
+    """Load the code in a process of its own, exactly as its server would.
+
+    Raises:
+        CodeError: It does not load.
+    """
+    module = server.environ()["DAGMA_CODE_MODULE"]
+    command = ("-P", "-W", "ignore", "-m", "dagster", "definitions", "validate")
+    done = subprocess.run(
+        [sys.executable, *command, "--log-format", "json", "--module-name", module],
+        env=server.environ(),
+        cwd=server.cwd(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        reason = explanation(done.stdout)
+        raise CodeError(f"{module} does not load; what was loaded before goes on serving.{reason}")
+
+
+def explanation(output: str) -> str:
+    """What `dagster definitions validate --log-format json` has against the code, in a few lines."""
+    errors = [entry["event"] for entry in _entries(output) if entry.get("level") == "error"]
+    text = errors[0].partition("\n\n")[2] or errors[0] if errors else output
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(_NOISE)]
+    return "".join(f"\n  | {line}" for line in lines[-12:])
+
+
+def _entries(output: str) -> Iterator[dict[str, str]]:
+    """The log among what the user's code printed."""
+    for line in output.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("logger") == "dagster":
+            yield entry
+
+
+def watch(stack: Stack, folder: Path, recursive: bool, changed: Callable[[], None]) -> None:
+    """Call `changed` after each change of code in a folder, for as long as the stack runs.
+
+    Raises:
+        NotRunning: The stack is not running, or not any more.
+    """
+    handler = _Handler()
+    observer = Observer()
+    observer.schedule(handler, str(folder), recursive=recursive)
+    observer.start()
+    try:
+        while True:
+            while not handler.seen.wait(1.0):
+                stack.supervisor.processes()
+            while handler.seen.is_set():
+                handler.seen.clear()
+                handler.seen.wait(QUIET)
+            changed()
+    finally:
+        observer.stop()
+        observer.join()
+
+
+class _Handler(FileSystemEventHandler):
+    """Told by watchdog about everything that happens to files, reading included."""
+
+    def __init__(self) -> None:
+        self.seen = threading.Event()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note a change of code, also one by a file that is moved over it."""
+        paths = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
+        written = event.event_type in ("created", "modified", "moved", "deleted")
+        if written and not event.is_directory and any(path.endswith(CODE) for path in paths):
+            self.seen.set()
+
+
+def source(stack: Stack) -> tuple[Path, bool]:
+    """The folder of the user code, and whether all below it belongs to it, as in a package.
+
+    Raises:
+        NotRunning: The user code's server is not running.
+        CodeError: Its module is not found.
+    """
+    pid = stack.supervisor.processes()["user_code"].pid
+    if pid is None:
+        raise NotRunning("The user code's server is not running; `dagma status` says more.")
+    server = psutil.Process(pid)
+    environ = server.environ()
+    module = environ["DAGMA_CODE_MODULE"]
+    python_path = environ.get("PYTHONPATH", "").split(os.pathsep)
+    found = PathFinder.find_spec(module.partition(".")[0], [server.cwd(), *python_path, *sys.path])
+    if found is None or not (found.origin or found.submodule_search_locations):
+        raise CodeError(f"{module} is not found, so it cannot be watched.")
+    if found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations))), True
+    return Path(str(found.origin)).parent, False

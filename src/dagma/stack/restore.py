@@ -1,0 +1,336 @@
+"""Restore a backup: everything is built in new directories beside, which then take the places.
+
+Until the last step, a few renames, nothing of the present state is touched; and it is kept after it.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from dagma.errors import BackupError, StackError
+from dagma.stack import backup, environment, init, preflight, prepare, supervisor, topology
+from dagma.stack.archive import Archive
+from dagma.stack.backup import Say
+from dagma.stack.control import Stack
+from dagma.stack.layout import Layout
+from dagma.stack.logs import last_lines
+from dagma.stack.settings import Loaded, Settings
+
+#: Added to a directory's name while it is being restored.
+UNFINISHED = ".restoring"
+#: Seconds for a server that was just started; replaying a snapshot can take most of it.
+PATIENCE = 3600.0
+#: Seconds for a server to write everything to the disk and end.
+ENDING = 120.0
+
+#: One directory of the state: where it is, and where its successor is built.
+Place = tuple[Path, Path]
+
+
+def check(stack: Stack, archive: Archive) -> None:
+    """All that must hold before a restore; writes nothing.
+
+    Raises:
+        BackupError: The stack runs, or the archive needs what is newer than what is installed.
+        PreflightError: A program is missing, a port is taken, a directory cannot be written.
+    """
+    if stack.running() or supervisor.members(stack.settings.home):
+        raise BackupError("The stack is running: stop it with `dagma down`, then restore.")
+    preflight.programs(["postgres"])
+    if shutil.which("pg_restore") is None:
+        raise BackupError("Not on PATH: pg_restore; it comes with PostgreSQL.")
+    _not_newer(archive.manifest.versions, backup.installed() | {"postgresql": _postgresql()})
+    if archive.names("qdrant/server") and topology.qdrant_program(stack.settings) is None:
+        raise BackupError(
+            "The backup holds vectors of Qdrant's server, and there is no qdrant program on PATH "
+            "or in DAGMA_QDRANT_BIN to restore them with."
+        )
+    preflight.state_directory(_beside(stack.loaded).settings)
+
+
+def _postgresql() -> str:
+    """The major version of the server on PATH."""
+    said = subprocess.run(["postgres", "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\) (\d+)", said.stdout)
+    if found is None:
+        raise BackupError("postgres on PATH does not tell its version; is it damaged?")
+    return found[1]
+
+
+def _not_newer(wanted: dict[str, str], ours: dict[str, str]) -> None:
+    for name, written in wanted.items():
+        try:
+            newer = name in ours and Version(written) > Version(ours[name])
+        except InvalidVersion as error:
+            raise BackupError(
+                f"The backup was written by {name} {written!r}, no version."
+            ) from error
+        if newer:
+            raise BackupError(
+                f"The backup was written by {name} {written}, and here is {ours[name]}, which may "
+                "not know its tables: restore it with that version or a newer one."
+            )
+
+
+def occupied(stack: Stack) -> list[Path]:
+    """The directories whose content a restore would replace."""
+    return [live for live, _ in _places(stack.settings) if _filled(live)]
+
+
+def _filled(path: Path) -> bool:
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def run(stack: Stack, archive: Archive, say: Say) -> list[Path]:
+    """Restore an archive for which `check` found nothing.
+
+    Args:
+        stack: The stack, stopped.
+        archive: The checked archive.
+        say: Told of the progress.
+
+    Returns:
+        Where the former directories are now.
+
+    Raises:
+        BackupError: It failed; the state is as it was.
+    """
+    fresh = _beside(stack.loaded)
+    places = _places(stack.settings)
+    with _alone(places), _locked(stack):
+        check(stack, archive)
+        _clean(fresh, places)
+        try:
+            _build(fresh, archive, say)
+            return _swap(places)
+        except OSError as error:
+            raise BackupError(f"The restore failed, the state is as it was: {error}.") from error
+        finally:
+            _clean(fresh, places)
+
+
+def _places(settings: Settings) -> list[Place]:
+    """The state directory, and what the settings put outside of it; links stay links."""
+    layout = Layout.of(settings)
+    home = layout.home.resolve()
+    others = (layout.dagster(settings).resolve(), layout.qdrant_embedded(settings).resolve())
+    backup.trees(settings)  # refuses nested ones
+    outside = [path for path in others if not path.is_relative_to(home)]
+    return [(path, _unfinished(path)) for path in (*outside, home)]
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + UNFINISHED)
+
+
+def _beside(loaded: Loaded) -> Loaded:
+    """The same settings for the directories in which the restore is built."""
+    settings = loaded.settings
+    home = settings.home.resolve()
+    moved: dict[str, Path] = {"home": _unfinished(home)}
+    for name in ("dagster_home", "qdrant_path"):
+        if (path := getattr(settings, name)) is None:
+            continue
+        path = path.resolve()
+        inside = path.is_relative_to(home)
+        moved[name] = moved["home"] / path.relative_to(home) if inside else _unfinished(path)
+    return replace(loaded, settings=settings.model_copy(update=moved))
+
+
+@contextlib.contextmanager
+def _alone(places: list[Place]) -> Iterator[None]:
+    """Keep another restore of the same state directory out."""
+    parent = places[-1][0].parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(parent, os.O_RDONLY)
+    except OSError as error:
+        raise BackupError(f"{parent} cannot be used: {error.strerror}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BackupError(f"Another restore is at work in {parent}.") from error
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(stack: Stack) -> Iterator[None]:
+    """Keep `dagma up` out, where there is a state that it could start."""
+    with stack.alone() if _filled(stack.settings.home) else contextlib.nullcontext():
+        yield
+
+
+def _clean(fresh: Loaded, places: list[Place]) -> None:
+    """Remove what this restore, or a killed one, has not finished."""
+    supervisor.end(supervisor.members(fresh.settings.home), patience=20.0)
+    for _, unfinished in places:
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+
+
+def _build(fresh: Loaded, archive: Archive, say: Say) -> None:
+    """Fill the new directories."""
+    preflight.ports(fresh.settings, "postgres")
+    prepare.prepare(fresh.settings)
+    for part, tree, what in backup.trees(fresh.settings):
+        if count := archive.extract(part, tree):
+            say(f"Restored {what}: {count} files.")
+    _databases(fresh, archive, say)
+    if archive.names("qdrant/server"):
+        _vectors(fresh, archive)
+        say("Restored the vectors of Qdrant's server.")
+    os.sync()
+
+
+def _databases(fresh: Loaded, archive: Archive, say: Say) -> None:
+    """Restore the dumps into a new cluster, each by the role that owns the database.
+
+    So nothing in a dump runs as PostgreSQL's superuser.
+    """
+    chosen = fresh.settings
+    held = archive.names("databases")
+    wanted = [
+        application
+        for application in init.applications(chosen, ["mlflow"])
+        if f"databases/{application.name}.dump" in held
+    ]
+    command = [sys.executable, "-P", "-m", "dagma.stack.postgres"]
+    with _server(fresh, "postgres", command, {}) as server:
+        _wait(server, Layout.of(chosen).log("postgres"), lambda: _listens(chosen.postgres_port))
+        init.create_empty(chosen, wanted, archive.manifest.prepared)
+        with tempfile.TemporaryDirectory(dir=chosen.home) as dumps:
+            archive.extract("databases", Path(dumps))
+            for application in wanted:
+                _load(chosen, application, Path(dumps) / f"{application.name}.dump")
+                say(f"Restored the database {application.database}.")
+
+
+def _load(chosen: Settings, application: init.Application, dump: Path) -> None:
+    options = ("--exit-on-error", "--no-owner", "--no-privileges")
+    done = subprocess.run(
+        ["pg_restore", *options, *backup.connection(chosen, application), str(dump)],
+        env=backup.client_environment(chosen, os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BackupError(
+            f"The database {application.database} cannot be restored, the state is as it was; "
+            f"pg_restore says: {done.stderr.strip()}"
+        )
+
+
+def _vectors(fresh: Loaded, archive: Archive) -> None:
+    """Let Qdrant's server load its snapshot, which it does at a start only."""
+    chosen = fresh.settings
+    layout = Layout.of(chosen)
+    preflight.ports(chosen, "qdrant")
+    with tempfile.TemporaryDirectory(dir=layout.qdrant) as folder:
+        archive.extract("qdrant/server", Path(folder))
+        snapshot = Path(folder) / Path(backup.SNAPSHOT).name
+        program = topology.qdrant_program(chosen) or "qdrant"
+        command = [program, "--disable-telemetry", "--storage-snapshot", str(snapshot)]
+        extra = {
+            "QDRANT__SERVICE__HOST": "127.0.0.1",
+            "QDRANT__SERVICE__HTTP_PORT": str(chosen.qdrant_port),
+            "QDRANT__SERVICE__GRPC_PORT": str(chosen.qdrant_grpc_port),
+            "QDRANT__STORAGE__STORAGE_PATH": str(layout.qdrant / "storage"),
+            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(layout.qdrant / "snapshots"),
+        }
+        with _server(fresh, "qdrant", command, extra) as server:
+            _wait(server, layout.log("qdrant"), lambda: _ready(chosen.qdrant_port))
+
+
+@contextlib.contextmanager
+def _server(
+    fresh: Loaded, name: str, command: list[str], extra: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one server of the new state, and end it so that it writes all to the disk."""
+    layout = Layout.of(fresh.settings)
+    with layout.log(name).open("ab") as log:
+        server = subprocess.Popen(
+            command,
+            env=environment.of_services(fresh, [], os.environ) | extra,
+            cwd=layout.qdrant if name == "qdrant" else None,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+    try:
+        yield server
+    finally:
+        server.send_signal(signal.SIGINT)  # to PostgreSQL "fast": it ends sessions
+        try:
+            server.wait(timeout=ENDING)
+        except subprocess.TimeoutExpired as error:
+            server.kill()
+            raise StackError(f"{name} did not end within {ENDING:.0f} s.") from error
+
+
+def _wait(server: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not answers():
+        if server.poll() is not None or time.monotonic() > deadline:
+            end = " | ".join(last_lines(log, 3))
+            raise BackupError(f"{log.stem} cannot be started for the restore: {end}")
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _ready(port: int) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _swap(places: list[Place]) -> list[Path]:
+    """Put the new directories into the places of the old ones, which are kept; all or none."""
+    now = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}"
+    done: list[tuple[Path, Path]] = []
+    kept = []
+    try:
+        for live, fresh in places:
+            if not fresh.exists():
+                continue
+            if _filled(live):
+                former = live.with_name(f"{live.name}.before-restore-{now}")
+                live.rename(former)
+                done.append((former, live))
+                kept.append(former)
+            elif live.exists():
+                live.rmdir()
+            fresh.rename(live)
+            done.append((live, fresh))
+    except OSError:
+        for source, target in reversed(done):
+            source.rename(target)
+        raise
+    return kept

@@ -1,0 +1,135 @@
+"""What tests of the running platform share, whether processes or containers serve it."""
+
+import json
+import random
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+NUMBERS = ("raw_numbers", "sum_numbers", "viz_ready_data")
+
+LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } }
+} }
+"""
+RUN = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
+"""
+LOCATION = """
+query { workspaceOrError { ... on Workspace { locationEntries { name displayMetadata { key value }
+  locationOrLoadError { __typename ... on PythonError { message } } } } } }
+"""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """What the condition returns once it is true; a failure after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing uses, below those that systems give to outgoing connections."""
+    ports = []
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    pytest.fail("no free ports")
+
+
+class Platform:
+    """The web interfaces of a running platform, on ports of this machine."""
+
+    ports: dict[str, int]
+
+    def web(self, setting: str, path: str, body: Any = None, method: str | None = None) -> bytes:
+        """The answer of one of the web interfaces."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports[setting]}{path}",
+            data=data,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with closing(opener.open(request, timeout=30)) as answer:
+            return answer.read()
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        body = {"query": query, "variables": variables}
+        answer = json.loads(self.web("DAGSTER_WEBSERVER_PORT", "/graphql", body))
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def location(self) -> dict[str, Any]:
+        """The one code location: name, displayMetadata, locationOrLoadError."""
+        [entry] = self.graphql(LOCATION)["workspaceOrError"]["locationEntries"]
+        return entry
+
+    def location_is_loaded(self) -> bool:
+        entry = self.location()
+        found = entry["locationOrLoadError"]
+        return entry["name"] == "dagma" and found["__typename"] == "RepositoryLocation"
+
+    def launch(self, selector: dict[str, Any], config: dict[str, Any] | None = None) -> str:
+        """Queue a run through GraphQL; the run's id."""
+        params = {"selector": selector, "runConfigData": config or {}, "mode": "default"}
+        answer = self.graphql(LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return answer["run"]["runId"]
+
+    def launch_numbers(self) -> str:
+        """Materialize the number assets through the queue; the run's id."""
+        nodes = self.graphql(
+            "query { assetNodes { assetKey { path } jobNames repository { name } } }"
+        )["assetNodes"]
+        node = next(n for n in nodes if n["assetKey"]["path"] == ["raw_numbers"])
+        return self.launch(
+            {
+                "repositoryLocationName": "dagma",
+                "repositoryName": node["repository"]["name"],
+                "jobName": next(n for n in node["jobNames"] if n.startswith("__ASSET_JOB")),
+                "assetSelection": [{"path": [name]} for name in NUMBERS],
+            }
+        )
+
+    def launch_recipes(self) -> str:
+        """Queue the job that tidies the corpus; the run's id."""
+        return self.launch(
+            {
+                "repositoryLocationName": "dagma",
+                "repositoryName": "__repository__",
+                "jobName": "recipes",
+            }
+        )
+
+    def run_status(self, run_id: str) -> str:
+        return self.graphql(RUN, id=run_id)["runOrError"]["status"]
+
+    def wait_for_success(self, run_id: str, seconds: float = 180) -> None:
+        def finished() -> bool:
+            status = self.run_status(run_id)
+            assert status not in ("FAILURE", "CANCELED"), f"{run_id} ended in {status}"
+            return status == "SUCCESS"
+
+        wait_for(finished, seconds, f"run {run_id}")
