@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 FIRST, EVERY_DAY, DEVELOP = (block.splitlines() for block in BLOCKS)
-UP, STATUS, LOGS, RESTART, DOCTOR, DOWN = EVERY_DAY
+UP, STATUS, LOGS, RESTART, RELOAD, BACKUP, DOCTOR, DOWN = EVERY_DAY
 PORTS = ("POSTGRES_PORT", "USER_CODE_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT", "QDRANT_PORT")
 
 
@@ -40,6 +40,7 @@ def environment(tmp_path_factory):
         "PG",
         "PC_",
         "RECIPES_",
+        "DBT_",
         "PYTHON",
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -92,6 +93,12 @@ def test_status_lists_every_service_as_healthy_with_its_address(stack, sh, envir
     }
     assert all(s["healthy"] and s["url"] for s in services)
     assert f"http://127.0.0.1:{environment['MLFLOW_PORT']}" in {s["url"] for s in services}
+
+
+def test_code_is_reloaded_and_a_backup_written_beside_the_state(stack, sh, environment):
+    assert sh(RELOAD).stdout == "Reloaded.\n"
+    assert sh(BACKUP).returncode == 0
+    assert len(list(Path(f"{environment['DAGMA_HOME']}-backups").glob("*.tar"))) == 1
 
 
 def test_graphql_answers(stack, environment):

@@ -6,7 +6,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # These run outside the package: on the machine's Python, and in `nix run .#lock`.
-sys.path += [str(CHECKOUT / "nix/registry"), str(CHECKOUT / "nix/python")]
+sys.path += [str(CHECKOUT / "nix/registry"), str(CHECKOUT / "nix/python"), str(CHECKOUT / "nix")]
+# What tests of both kinds use stands where the check of the stack finds it.
+sys.path.append(str(CHECKOUT / "tests/stack"))
 
 
 @pytest.fixture

@@ -53,3 +53,26 @@ def test_every_file_of_nix_that_makes_an_output_is_listed():
     listed = (ROOT / "nix/README.md").read_text()
     files = [path.name for path in (ROOT / "nix").glob("*.nix") if path.name != "default.nix"]
     assert [name for name in files if f"({name})" not in listed] == []
+
+
+def test_the_commands_for_images_are_in_their_page():
+    programs = re.findall(
+        r"^  (image-\w+) =", (ROOT / "nix/image/out.nix").read_text(), re.MULTILINE
+    )
+    page = (ROOT / "docs/images.md").read_text()
+    listed = re.findall(r"^\| `nix run \.#([\w-]+) ", page, re.MULTILINE)
+    assert sorted(listed) == sorted(programs)
+    assert programs
+
+
+def test_the_page_on_backups_names_what_is_in_one():
+    from dagma.stack import archive, backup
+    from dagma.stack.settings import Settings
+
+    page = (ROOT / "docs/backup.md").read_text()
+    listed = re.findall(r"^\| `([\w/]+)/", page, re.MULTILINE)
+    server = backup.SNAPSHOT.rpartition("/")[0]
+    parts = [part for part, _, _ in backup.trees(Settings())]
+    assert sorted(listed) == sorted([*parts, server, "databases"])
+    assert {part.split("/")[0] for part in listed} == set(archive.PARTS)
+    assert len(page.splitlines()) < 100

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from dagma.definitions import defs
+from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.recipes import checks
 from dagma.defs.recipes.assets import normalized_recipes, raw_recipes
 from dagma.defs.recipes.source import RecipesSource
@@ -42,7 +43,7 @@ def materialize(instance, source):
     return dg.materialize(
         [raw_recipes, normalized_recipes, *CHECKS],
         instance=instance,
-        resources={"io_manager": dg.FilesystemIOManager(), "recipes_source": source},
+        resources={"parquet_io_manager": ParquetIOManager(), "recipes_source": source},
         raise_on_error=False,
     )
 
@@ -193,7 +194,12 @@ def test_the_job_reads_the_source_from_the_environment(instance, tmp_path, monke
 def test_without_a_source_only_the_recipes_fail(instance, monkeypatch):
     monkeypatch.delenv("RECIPES_SOURCE", raising=False)
     job = defs().resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    names = ("raw_numbers", "sum_numbers", "raw_recipes", "normalized_recipes")
+    result = job.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        asset_selection=[dg.AssetKey(name) for name in names],
+    )
     assert failure(result).startswith("RECIPES_SOURCE is not set:")
     assert result.output_for_node("sum_numbers") == 55
 

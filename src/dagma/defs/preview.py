@@ -1,8 +1,26 @@
 """Markdown tables for the metadata of materializations."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CELL_LIMIT = 80
+PREVIEW_ROWS = 10
+
+
+def frame_metadata(frame: "DataFrame") -> dict[str, dg.MetadataValue]:
+    """The number of rows of a DataFrame, and a table of the first ten; missing cells are empty."""
+    first = frame.head(PREVIEW_ROWS).astype(object)
+    shown = first.where(first.notna(), "").itertuples(index=False)
+    preview = markdown_table(list(frame.columns), shown)
+    return {
+        "dagster/row_count": dg.MetadataValue.int(len(frame)),
+        "preview": dg.MetadataValue.md(preview),
+    }
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

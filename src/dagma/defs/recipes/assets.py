@@ -1,25 +1,23 @@
 """The corpus as read, and with its ingredients normalised."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import dagster as dg
 
-from dagma.defs.preview import markdown_table
-from dagma.defs.recipes import tidy
+from dagma.defs.recipes import report, tidy
 from dagma.defs.recipes.errors import RecipesError
 from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.recipes.source import RecipesSource
 
 GROUP = "recipes"
-PREVIEW_ROWS = 10
-SKIPPED_ROWS = 5
 
 type Results = Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]
 
 
 @dg.asset(
     group_name=GROUP,
-    kinds={"python", "pandas"},
+    kinds={"python", "pandas", "parquet"},
+    io_manager_key="parquet_io_manager",
     metadata={"dagster/column_schema": tidy.schema(tidy.RAW_COLUMNS)},
     check_specs=[
         dg.AssetCheckSpec("skipped_share", asset="raw_recipes", description="Few rows are unusable")
@@ -36,17 +34,18 @@ def raw_recipes(recipes_source: RecipesSource) -> Results:
     yield dg.Output(
         frame,
         metadata={
-            **_overview(frame),
-            **_skips(("line", "reason"), corpus.skipped),
+            "recipes": int(frame["recipe_id"].nunique()),
+            **report.skips(("line", "reason"), corpus.skipped),
             "source": dg.MetadataValue.path(str(corpus.path)),
         },
     )
-    yield _share_check(corpus.skipped_share, recipes_source.max_skipped_share)
+    yield report.share_check(corpus.skipped_share, recipes_source.max_skipped_share)
 
 
 @dg.asset(
     group_name=GROUP,
-    kinds={"python", "pandas"},
+    kinds={"python", "pandas", "parquet"},
+    io_manager_key="parquet_io_manager",
     metadata={"dagster/column_schema": tidy.schema(tidy.NORMALIZED_COLUMNS)},
     check_specs=[
         dg.AssetCheckSpec(
@@ -60,43 +59,14 @@ def normalized_recipes(raw_recipes: DataFrame, recipes_source: RecipesSource) ->
     yield dg.Output(
         result.frame,
         metadata={
-            **_overview(result.frame),
-            **_skips(("recipe", "text", "reason"), result.skipped),
+            "recipes": int(result.frame["recipe_id"].nunique()),
+            **report.skips(("recipe", "text", "reason"), result.skipped),
             "ingredients": int(result.frame["ingredient"].nunique()),
             "repeated": result.repeated,
         },
     )
     share = len(result.skipped) / max(len(raw_recipes), 1)
-    yield _share_check(share, recipes_source.max_skipped_share)
-
-
-def _overview(frame: DataFrame) -> dict[str, dg.MetadataValue]:
-    first = frame.head(PREVIEW_ROWS).astype(object)
-    shown = first.where(first.notna(), "").itertuples(index=False)
-    preview = markdown_table(list(frame.columns), shown)
-    return {
-        "dagster/row_count": dg.MetadataValue.int(len(frame)),
-        "recipes": dg.MetadataValue.int(int(frame["recipe_id"].nunique())),
-        "preview": dg.MetadataValue.md(preview),
-    }
-
-
-def _skips(
-    columns: Sequence[str], skipped: Sequence[Sequence[object]]
-) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {"skipped": dg.MetadataValue.int(len(skipped))}
-    if skipped:
-        table = markdown_table(columns, skipped[:SKIPPED_ROWS])
-        metadata["skipped_first"] = dg.MetadataValue.md(table)
-    return metadata
-
-
-def _share_check(share: float, limit: float) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name="skipped_share",
-        passed=share <= limit,
-        metadata={"skipped_share": share, "limit": limit},
-    )
+    yield report.share_check(share, recipes_source.max_skipped_share)
 
 
 recipes = dg.define_asset_job(

@@ -1,0 +1,1 @@
+"""Embedding: a vector per ingredient, learnt from what is cooked together."""

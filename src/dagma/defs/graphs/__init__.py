@@ -1,0 +1,1 @@
+"""Jobs of ops and graphs, for teams that come from task-based tools."""

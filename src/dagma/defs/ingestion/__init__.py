@@ -1,0 +1,1 @@
+"""Ingestion: a file dropped into a directory becomes a partition."""

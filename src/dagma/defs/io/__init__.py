@@ -1,0 +1,1 @@
+"""IO managers: Parquet files and PostgreSQL tables, for DataFrames."""

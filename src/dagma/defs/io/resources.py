@@ -1,0 +1,23 @@
+"""The IO managers, by the names that assets choose them with."""
+
+import os
+
+import dagster as dg
+
+from dagma.defs.io.parquet import ParquetIOManager
+from dagma.defs.io.postgres import URL_VARIABLE, PostgresIOManager
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Bind `parquet_io_manager` and `postgres_io_manager`; the default one is ../resources.py's.
+
+    Where the variable is unset, only the assets that need the database fail, with a sentence.
+    """
+    url = dg.EnvVar(URL_VARIABLE) if os.environ.get(URL_VARIABLE) else ""
+    return dg.Definitions(
+        resources={
+            "parquet_io_manager": ParquetIOManager(),
+            "postgres_io_manager": PostgresIOManager(url=url),
+        }
+    )

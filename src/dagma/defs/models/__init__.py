@@ -1,0 +1,1 @@
+"""Models: tracking with MLflow, and the smallest asset that uses it."""

@@ -1,0 +1,37 @@
+"""Which tracking the assets get: MLFLOW_USE_TRACKING decides."""
+
+import os
+
+import dagster as dg
+
+from dagma.defs.models.tracking import (
+    EXPERIMENT,
+    MlflowResource,
+    MlflowStubResource,
+    MlflowTrackingResource,
+)
+
+YES = frozenset({"1", "true", "yes"})
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Bind `mlflow` by the environment."""
+    return dg.Definitions(resources={"mlflow": chosen()})
+
+
+def chosen() -> MlflowResource:
+    """The server when MLFLOW_USE_TRACKING is 1, true or yes; the stub otherwise."""
+    if os.environ.get("MLFLOW_USE_TRACKING", "").lower() not in YES:
+        return MlflowStubResource()
+    return MlflowTrackingResource.model_validate(
+        {
+            "tracking_uri": _from_environment("MLFLOW_TRACKING_URI", ""),
+            "experiment": _from_environment("MLFLOW_EXPERIMENT", EXPERIMENT),
+            "unreachable": os.environ.get("DAGMA_MLFLOW_UNREACHABLE", "stub"),
+        }
+    )
+
+
+def _from_environment(variable: str, default: str) -> str:
+    return dg.EnvVar(variable) if os.environ.get(variable) else default

@@ -1,0 +1,32 @@
+"""Why a run did not succeed, in the words of its own log."""
+
+import dagster as dg
+
+#: Longest reason, in characters.
+LIMIT = 2000
+
+
+def reason(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The first error of a run that failed or was canceled; at most 2000 characters.
+
+    A `dg.Failure` is its description, any other exception its type and message, a run whose process
+    died what Dagster says about that.
+    """
+    for log in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        if log.dagster_event and (text := _of_step(log.dagster_event)):
+            return text[:LIMIT]
+    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
+        for log in instance.all_logs(run_id, of_type=kind):
+            if log.dagster_event and log.dagster_event.message:
+                return log.dagster_event.message.strip()[:LIMIT]
+    return "Dagster noted no reason."
+
+
+def _of_step(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description.strip()
+    error = data.error
+    while error and error.cause:  # the outermost one only says which step it was
+        error = error.cause
+    return error.message.strip() if error else ""

@@ -1,0 +1,1 @@
+"""Schedules, each with an explicit time zone."""

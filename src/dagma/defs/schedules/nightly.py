@@ -1,0 +1,19 @@
+"""The nightly retraining: the corpus and everything that is made of it."""
+
+import dagster as dg
+
+from dagma.defs.schedules.clock import nightly, zone
+
+#: What is downstream is found when the definitions are loaded, so new assets take part.
+retraining = dg.define_asset_job(
+    "retraining", selection=dg.AssetSelection.assets("raw_recipes").downstream()
+)
+
+nightly_retraining = dg.ScheduleDefinition(
+    name="nightly_retraining",
+    job=retraining,
+    cron_schedule=nightly(),
+    execution_timezone=zone(),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Materializes raw_recipes and all that is downstream of it.",
+)

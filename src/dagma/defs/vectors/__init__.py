@@ -1,0 +1,1 @@
+"""Vectors: the embedding in Qdrant, where programs look neighbours up."""

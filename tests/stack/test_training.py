@@ -1,0 +1,224 @@
+"""From the corpus to neighbours in Qdrant, tracked in MLflow; and what happens without MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import dagster as dg
+import pytest
+from live_stack import wait_for
+
+from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
+from dagma.defs.vectors.collection import ALIAS, point_id
+from dagma.defs.vectors.qdrant import QdrantResource
+
+ASSETS = (
+    *("raw_recipes", "normalized_recipes", "ingredient_embedding_model"),
+    *("ingredient_vectors", "similar_ingredients"),
+)
+CHECKS = 7
+#: The embedded engine leaves SQLite connections to the garbage collector.
+leaves_connections = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def launch_assets(stack, names, config=None):
+    nodes = stack.graphql("query { assetNodes { assetKey { path } jobNames } }")["assetNodes"]
+    node = next(n for n in nodes if n["assetKey"]["path"] == [names[-1]])
+    selector = {
+        "repositoryLocationName": "dagma",
+        "repositoryName": "__repository__",
+        "jobName": next(name for name in node["jobNames"] if name.startswith("__ASSET_JOB")),
+        "assetSelection": [{"path": [name]} for name in names],
+    }
+    return stack.launch(selector, config)
+
+
+def events(stack, run_id, kind):
+    query = "SELECT event FROM event_logs WHERE run_id = %s AND dagster_event_type = %s"
+    return [json.loads(event) for (event,) in stack.rows(query, run_id, kind)]
+
+
+def logged(stack, run_id):
+    return " ".join(
+        e for (e,) in stack.rows("SELECT event FROM event_logs WHERE run_id = %s", run_id)
+    )
+
+
+def tracked(stack, run_id):
+    """MLflow's run of a Dagster run."""
+    body = {"experiment_ids": experiments(stack), "filter": f"tags.`dagster.run_id` = '{run_id}'"}
+    answer = json.loads(stack.web("MLFLOW_PORT", "/api/2.0/mlflow/runs/search", body))
+    (run,) = answer["runs"]
+    return run
+
+
+def experiments(stack):
+    path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=dagma"
+    experiment = json.loads(stack.web("MLFLOW_PORT", path))["experiment"]
+    return [experiment["experiment_id"]]
+
+
+def artifacts(stack, run):
+    path = f"/api/2.0/mlflow/artifacts/list?run_id={run['info']['run_id']}"
+    return [file["path"] for file in json.loads(stack.web("MLFLOW_PORT", path))["files"]]
+
+
+@pytest.fixture(scope="module")
+def trained(stack):
+    """The id of a run from the corpus to the neighbours."""
+    if not os.environ.get("RECIPES_SOURCE"):
+        pytest.skip("RECIPES_SOURCE names no corpus")
+    run_id = launch_assets(stack, ASSETS)
+    stack.wait_for_success(run_id)
+    return run_id
+
+
+def test_one_launch_materializes_everything_and_every_check_passes(stack, trained):
+    materialized = stack.rows(
+        "SELECT asset_key FROM event_logs"
+        " WHERE run_id = %s AND dagster_event_type = 'ASSET_MATERIALIZATION'",
+        trained,
+    )
+    assert sorted(key for (key,) in materialized) == sorted(f'["{name}"]' for name in ASSETS)
+    found = events(stack, trained, "ASSET_CHECK_EVALUATION")
+    passed = [e["dagster_event"]["event_specific_data"]["success"] for e in found]
+    assert passed == [True] * CHECKS
+
+
+def test_mlflow_shows_the_run_and_each_leads_to_the_other(stack, trained):
+    run = tracked(stack, trained)
+    assert run["info"]["status"] == "FINISHED"
+    assert run["info"]["run_name"] == "ingredient_embedding_model"
+    assert artifacts(stack, run) == ["ingredient_vectors.parquet"]
+    params = {param["key"]: param["value"] for param in run["data"]["params"]}
+    assert (params["epochs"], params["recipes"]) == ("60", "62")
+    metrics = {metric["key"]: metric for metric in run["data"]["metrics"]}
+    assert metrics["loss"]["step"] == 60
+    assert metrics["held_out_mrr"]["value"] > metrics["held_out_popularity_mrr"]["value"]
+    experiment, run_id = run["info"]["experiment_id"], run["info"]["run_id"]
+    server = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
+    assert f"{server}/#/experiments/{experiment}/runs/{run_id}" in logged(stack, trained)
+
+
+@leaves_connections
+def test_the_embedded_engine_answers_a_neighbour_query(stack, trained):
+    path = stack.home / "qdrant/embedded"
+    with QdrantResource(path=str(path)).connect() as client:
+        found = client.query_points(ALIAS, query=point_id("garlic"), limit=3).points
+    assert len(found) == 3
+    assert "garlic" not in {point.payload["ingredient"] for point in found}
+
+
+@pytest.fixture
+def without_mlflow(stack):
+    environ = stack.environ() | dict(
+        line.removeprefix("export ").split("=", 1) for line in stack.dagma("env").splitlines()
+    )
+
+    def process(action):
+        command = ["process-compose", "process", action, "mlflow", "-U"]
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+
+    process("stop")
+    yield
+    process("start")
+    stack.wait_healthy("mlflow", 120)
+
+
+def test_with_mlflow_stopped_assets_warn_and_go_on_or_fail_as_set(stack, without_mlflow):
+    uri = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
+    address = f"MLflow does not answer at {uri} (MLFLOW_TRACKING_URI)"
+    goes_on = launch_assets(stack, ["train_model_stub"])
+    config = {"tracking_uri": uri, "unreachable": "fail"}  # a run's config replaces all of it
+    resources = {"resources": {"mlflow": {"config": config}}}
+    fails = launch_assets(stack, ["train_model_stub"], resources)
+    stack.wait_for_success(goes_on)
+    assert address in logged(stack, goes_on)
+    assert "goes on without tracking" in logged(stack, goes_on)
+    wait_for(lambda: stack.run_status(fails) == "FAILURE", 180, "the other run to fail")
+    assert address in logged(stack, fails)
+
+
+DIES = """
+import os, signal, sys
+import dagster as dg
+from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
+
+@dg.asset
+def training(context: dg.AssetExecutionContext, mlflow: MlflowResource):
+    mlflow.start_run(context)
+    print(context.run.run_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+instance = dg.DagsterInstance.local_temp(sys.argv[1])
+mlflow = MlflowTrackingResource(tracking_uri=sys.argv[2], unreachable="fail")
+dg.materialize([training], instance=instance, resources={"mlflow": mlflow})
+"""
+
+
+def test_a_failed_run_is_failed_in_mlflow_and_an_abandoned_one_is_closed(
+    stack, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    uri = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, str(tmp_path), uri], capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    abandoned = done.stdout.strip()
+    assert tracked(stack, abandoned)["info"]["status"] == "RUNNING"
+
+    @dg.asset
+    def training(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> None:
+        mlflow.start_run(context)
+        mlflow.log_param("a", 1)
+        raise ValueError("no")
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.report_run_failed(instance.get_run_by_id(abandoned))
+        result = dg.materialize(
+            [training],
+            instance=instance,
+            resources={"mlflow": MlflowTrackingResource(tracking_uri=uri, unreachable="fail")},
+            raise_on_error=False,
+        )
+    assert tracked(stack, result.run_id)["info"]["status"] == "FAILED"
+    assert tracked(stack, abandoned)["info"]["status"] == "KILLED"
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(
+    not answers(os.environ.get("QDRANT_URL", "http://127.0.0.1:1")),
+    reason="no Qdrant server answers at QDRANT_URL: publishing to one is not tested",
+)
+def test_a_server_takes_a_model_twice_and_switches_its_alias():
+    import pandas as pd
+
+    from dagma.defs.vectors import collection
+
+    def model(value):
+        return pd.DataFrame(
+            {"ingredient": ["a", "b"], "recipes": [2, 1], "vector": [[1.0, value], [0.5, 1.0]]}
+        )
+
+    with QdrantResource(url=os.environ["QDRANT_URL"]).connect() as client:
+        first = collection.publish(client, model(0.1))
+        assert collection.publish(client, model(0.1)) == first._replace(previous="", dropped=[])
+        second = collection.publish(client, model(0.2))
+        assert second.previous == first.collection
+        assert [row[2] for row in collection.neighbours(client, 1, 1)] == ["b"]
+        client.delete_collection(first.collection)
+        client.delete_collection(second.collection)

@@ -1,0 +1,183 @@
+import re
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import dagster as dg
+import pytest
+
+from dagma.defs.models import resources
+from dagma.defs.models.assets import train_model_stub
+from dagma.defs.models.tracking import MlflowResource, MlflowStubResource, MlflowTrackingResource
+from dagma.stack.settings import Settings
+
+PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text()
+VARIABLES = ("MLFLOW_USE_TRACKING", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT")
+#: Nothing listens on this port, which is reserved.
+CLOSED = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    for name in (*VARIABLES, "DAGMA_MLFLOW_UNREACHABLE"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def materialize(instance, mlflow, asset=train_model_stub):
+    return dg.materialize(
+        [asset],
+        instance=instance,
+        resources={"mlflow": mlflow, "io_manager": dg.FilesystemIOManager()},
+        raise_on_error=False,
+    )
+
+
+def failure(result):
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data.user_failure_data.description
+
+
+def messages(instance, result):
+    return [entry.user_message for entry in instance.all_logs(result.run_id)]
+
+
+@pytest.mark.parametrize("value", ["1", "true", "yes", "True", "YES"])
+def test_tracking_is_chosen_by_the_setting(clean, value):
+    clean.setenv("MLFLOW_USE_TRACKING", value)
+    clean.setenv("MLFLOW_TRACKING_URI", "http://m:1")
+    assert isinstance(resources.chosen(), MlflowTrackingResource)
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "no", "on"])
+def test_anything_else_is_the_stub(clean, value):
+    clean.setenv("MLFLOW_USE_TRACKING", value)
+    assert isinstance(resources.chosen(), MlflowStubResource)
+
+
+def test_the_environment_overrides_the_defaults(clean):
+    clean.setenv("MLFLOW_USE_TRACKING", "1")
+    assert resources.chosen().experiment == Settings().mlflow_experiment
+    assert resources.chosen().unreachable == Settings().mlflow_unreachable
+    clean.setenv("MLFLOW_TRACKING_URI", "http://m:1")
+    clean.setenv("MLFLOW_EXPERIMENT", "ours")
+    clean.setenv("DAGMA_MLFLOW_UNREACHABLE", "fail")
+    with resources.chosen().process_config_and_initialize_cm() as chosen:
+        found = (chosen.tracking_uri, chosen.experiment, chosen.unreachable)
+    assert found == ("http://m:1", "ours", "fail")
+
+
+def test_with_the_stub_the_asset_says_that_nothing_is_tracked(instance):
+    result = materialize(instance, MlflowStubResource())
+    assert result.output_for_node("train_model_stub") == {
+        "run_id": f"stub-{result.run_id}",
+        "status": "FINISHED",
+        "artifact": "train_summary.txt",
+    }
+    (event,) = result.asset_materializations_for_node("train_model_stub")
+    assert event.metadata["mlflow_run"].value == "not tracked"
+
+
+def test_a_server_that_does_not_answer_is_a_warning_and_the_stub(instance):
+    result = materialize(instance, MlflowTrackingResource(tracking_uri=CLOSED))
+    assert result.output_for_node("train_model_stub")["run_id"] == f"stub-{result.run_id}"
+    (said,) = [m for m in messages(instance, result) if "does not answer" in m]
+    assert said.startswith(f"MLflow does not answer at {CLOSED} (MLFLOW_TRACKING_URI): ")
+    assert f"{CLOSED}/health failed" in said  # asked once, before MLflow's client tries for minutes
+    assert "goes on without tracking" in said
+
+
+def test_a_server_that_does_not_answer_is_a_failure_when_the_setting_says_so(instance):
+    mlflow = MlflowTrackingResource(tracking_uri=CLOSED, unreachable="fail")
+    said = failure(materialize(instance, mlflow))
+    assert said.startswith(f"MLflow does not answer at {CLOSED} (MLFLOW_TRACKING_URI): ")
+    assert "DAGMA_MLFLOW_UNREACHABLE=stub" in said
+
+
+def test_a_password_in_the_address_is_not_shown(instance):
+    mlflow = MlflowTrackingResource(tracking_uri="http://me:secret@127.0.0.1:1", unreachable="fail")
+    result = materialize(instance, mlflow)
+    assert "at http://127.0.0.1:1 " in failure(result)
+    assert "secret" not in failure(result)
+
+
+def test_a_missing_address_says_what_to_set(instance):
+    said = failure(materialize(instance, MlflowTrackingResource()))
+    assert "MLFLOW_TRACKING_URI is not: set it" in said
+
+
+def test_a_missing_client_says_what_to_install(instance, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    said = failure(materialize(instance, MlflowTrackingResource(tracking_uri=CLOSED)))
+    assert "install mlflow-skinny, or unset MLFLOW_USE_TRACKING" in said
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A proxy in front of a server that is down."""
+
+    def do_GET(self):
+        self.send_response(503)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_a_proxy_before_a_stopped_server_counts_as_no_answer(instance):
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        result = materialize(instance, MlflowTrackingResource(tracking_uri=uri))
+        server.shutdown()
+    assert result.success
+    assert any("goes on without tracking" in m for m in messages(instance, result))
+
+
+class Recorder(MlflowStubResource):
+    """A stub that remembers how its runs ended."""
+
+    def close_run(self, status="FINISHED"):
+        ENDS.append(status)
+        return status
+
+
+ENDS: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError, "FAILED"), (dg.DagsterExecutionInterruptedError, "KILLED"), (None, "FINISHED")],
+)
+def test_the_run_ends_as_the_asset_does(instance, error, status):
+    @dg.asset
+    def training(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> None:
+        with mlflow.run(context):
+            if error:
+                raise error
+
+    ENDS.clear()
+    try:
+        materialize(instance, Recorder(), training)
+    except dg.DagsterExecutionInterruptedError:
+        assert status == "KILLED"
+    assert [status] == ENDS
+
+
+def test_a_call_without_a_run_says_what_to_call_first():
+    mlflow = MlflowTrackingResource(tracking_uri="http://127.0.0.1:1")
+    with pytest.raises(dg.DagsterInvariantViolationError, match="call start_run first"):
+        mlflow.log_param("a", 1)
+
+
+def test_the_example_of_the_page_works(instance):
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names = {}
+    exec(compile(example, "docs/models.md", "exec", dont_inherit=True), names)
+    assert materialize(instance, MlflowStubResource(), names["my_model"]).success

@@ -1,0 +1,168 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from dagma.components import Pipeline
+from dagma.definitions import defs
+from dagma.defs.io.parquet import ParquetIOManager
+from dagma.defs.io.resources import resources as io_managers
+from dagma.defs.pipelines import files, functions
+
+ROOT = Path(__file__).parents[2]
+GOOD = (files.FOLDER / "cuisines.yaml").read_text()
+ROWS = pd.DataFrame(
+    {
+        "recipe_id": ["1", "1", "2", "3"],
+        "cuisine": ["greek", "greek", "thai", None],
+        "ingredient": ["feta", "salt", "salt", "salt"],
+    }
+)
+
+
+@dg.asset(io_manager_key="parquet_io_manager")
+def normalized_recipes():
+    return ROWS
+
+
+@pytest.fixture
+def written(tmp_path):
+    def written(text, name="cooking.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def mistake(path):
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as caught:
+        Pipeline.from_file(path)
+    return str(caught.value)
+
+
+def run(pipeline, tmp_path, **options):
+    return dg.materialize(
+        [normalized_recipes, *pipeline.build_defs().assets],
+        resources={"parquet_io_manager": ParquetIOManager(base_dir=str(tmp_path / "lake"))},
+        **options,
+    )
+
+
+def test_outputs_are_assets_and_the_dot_names_one_of_them(tmp_path):
+    result = run(Pipeline.from_file(files.FOLDER / "cuisines.yaml"), tmp_path)
+    common = result.output_for_node("common_ingredients")
+    assert common.to_numpy().tolist() == [["salt", 2], ["feta", 1]]
+    assert (tmp_path / "lake/recipes_by_cuisine/known.parquet").exists()
+
+
+def test_the_assets_know_what_they_come_from():
+    graph = defs().get_repository_def().asset_graph
+    common = graph.get(dg.AssetKey("common_ingredients"))
+    assert common.parent_keys == {dg.AssetKey(["recipes_by_cuisine", "known"])}
+    split = graph.get(dg.AssetKey(["recipes_by_cuisine", "known"]))
+    assert split.parent_keys == {dg.AssetKey("normalized_recipes")}
+    assert split.description == functions.split_by_cuisine.__doc__
+    assert split.group_name == "cuisines"
+
+
+def test_a_pipeline_can_be_a_job_of_ops():
+    job = defs().resolve_job_def("dice")
+    result = job.execute_in_process()
+    thrown = functions.roll(seed=1, times=3)
+    assert result.output_for_node("total") == sum(thrown["first"]) + sum(thrown["second"])
+
+
+def test_files_of_the_folder_are_found_without_being_registered(written, monkeypatch, tmp_path):
+    written(GOOD, "a.yaml")
+    other = GOOD.replace("recipes_by_cuisine", "parts").replace("common_", "usual_")
+    written(other, "b.yml")
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+    rest = dg.Definitions(assets=[normalized_recipes])
+    found = dg.Definitions.merge(files.pipelines(), io_managers(), rest)
+    groups = {spec.group_name for spec in found.resolve_all_asset_specs()}
+    assert groups == {"a", "b", "default"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("    params: {count: 20}", "    parms: {count: 20}", 8, "unknown parms; allowed are func"),
+        ("steps:", "stages:", 2, "unknown stages; allowed are produce, io_manager_key, steps"),
+        ("inputs: {rows", "inputs: {row", 8, "missing a required argument: 'rows'"),
+        ("params: {count: 20}", "params: {number: 20}", 8, "missing a required argument: 'count'"),
+        ("cuisine.known}", "cuisine.greek}", 10, "name one of recipes_by_cuisine.known, recip"),
+        ("cuisine.known}", "cuisine}", 10, "name one of recipes_by_cuisine.known, recip"),
+        ("recipes_by_cuisine.known}", "parts.known}", 10, "there is no step parts"),
+        ("functions.most_common", "functions.mostcommon", 9, "has no attribute 'mostcommon'"),
+        ("pipelines.functions.most", "nowhere.most", 9, "No module named"),
+        ("  common_ingredients:", "  common-ingredients:", 8, "letters, digits and _"),
+        ("[known, unknown]", "[known, un.known]", 7, "un.known is no name for an output"),
+        ("[known, unknown]", "known", 7, "Input should be a valid list"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_line(written, old, new, line, said):
+    assert old in GOOD
+    path = written(GOOD.replace(old, new))
+    message = mistake(path)
+    assert message.startswith(f"{path}:{line}, "), message
+    assert said in message
+
+
+@pytest.mark.parametrize("text", ["steps: [", "", "- 1", "steps: {}"])
+def test_a_file_that_is_no_pipeline_is_named(written, text):
+    path = written(text)
+    assert str(path) in mistake(path)
+
+
+def test_a_job_needs_its_inputs_from_its_own_steps(written):
+    path = written("produce: job\n" + GOOD)
+    assert "there is no step normalized_recipes" in mistake(path)
+
+
+def test_a_function_that_returns_other_outputs_fails_its_step(written, tmp_path):
+    text = GOOD.replace("[known, unknown]", "[known, others]")
+    result = run(Pipeline.from_file(written(text)), tmp_path, raise_on_error=False)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    said = event.step_failure_data.user_failure_data.description
+    assert "the keys known, others, and returned known, unknown" in said
+
+
+def test_a_mistake_in_a_defs_yaml_is_named_with_file_and_line(tmp_path):
+    shutil.copytree(ROOT / "src/dagma", tmp_path / "dagma")
+    path = tmp_path / "dagma/defs/pipelines/dice/defs.yaml"
+    path.write_text(path.read_text().replace("roll.second", "roll.third"))
+    code = "from dagma.definitions import defs; defs().get_repository_def()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{path}:12, attributes.steps.total.inputs.second" in done.stderr, done.stderr[-2000:]
+
+
+def dg_cli(*arguments, cwd=ROOT):
+    return subprocess.run(["dg", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_dg_lists_the_component():
+    assert "dagma.components.Pipeline" in dg_cli("list", "components", "--json").stdout
+
+
+def test_dg_checks_the_yaml(tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    assert dg_cli("check", "yaml", cwd=tmp_path).returncode == 0
+    path = tmp_path / "src/dagma/defs/pipelines/dice/defs.yaml"
+    path.write_text(path.read_text().replace("params", "parms"))
+    done = dg_cli("check", "yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "dice/defs.yaml:8" in done.stdout + done.stderr
+    assert "'parms' was unexpected" in done.stdout + done.stderr
