@@ -84,28 +84,19 @@ let
   # name of a wheel -> the roles that have it.
   users = name: filter (role: elem name roles.${role}.wheels) roleNames;
 
-  # The largest wheels have a layer each, ...
+  # The largest wheels have a layer each ...
   large = [
     "aiohttp"
-    "babel"
     "cryptography"
     "dagster"
     "dagster-webserver"
-    "databricks-sdk"
     "dbt-core"
-    "fonttools"
     "gensim"
     "grpcio"
-    "kiwisolver"
     "matplotlib"
     "mlflow"
     "mlflow-skinny"
-    "narwhals"
-    "networkx"
     "numpy"
-    "pandas"
-    "pillow"
-    "psycopg2-binary"
     "pyarrow"
     "pydantic"
     "pygments"
@@ -114,20 +105,28 @@ let
     "scikit-learn"
     "scipy"
     "sqlalchemy"
-    "sqlglot"
     "uvloop"
-    "wcwidth"
   ];
-  # ... with those that are released together with them.
-  released-with = {
+  # ... with those that are released with them, or that only they bring: each layer costs its place in
+  # the manifest and the configuration, which every edit sends anew.
+  together-with = {
+    babel = "dbt-core";
     dagster-graphql = "dagster-webserver";
     dagster-pipes = "dagster";
     dagster-postgres = "dagster";
     dagster-shared = "dagster";
+    databricks-sdk = "mlflow-skinny";
+    fonttools = "matplotlib";
+    kiwisolver = "matplotlib";
     mlflow-tracing = "mlflow";
+    networkx = "dbt-core";
+    pandas = "numpy";
+    pillow = "matplotlib";
+    psycopg2-binary = "sqlalchemy";
     pydantic-core = "pydantic";
-    sqlglotc = "sqlglot";
-    sqlglotrs = "sqlglot";
+    sqlglot = "dbt-core";
+    sqlglotc = "dbt-core";
+    sqlglotrs = "dbt-core";
   };
 
   # A name -> a number below `count`, the same whatever other names there are.
@@ -142,21 +141,23 @@ let
     number - number / count * count;
 
   allWheels = lib.unique (builtins.concatLists (map (role: roles.${role}.wheels) roleNames));
-  leader = name: released-with.${name} or name;
-  audience = name: builtins.concatStringsSep ", " (users name);
+  leader = name: together-with.${name} or name;
+  audience =
+    name:
+    if users name == roleNames then "every role" else builtins.concatStringsSep ", " (users name);
   smallWheels = builtins.groupBy audience (filter (name: !(elem (leader name) large)) allWheels);
 
-  # The other wheels of the same roles are spread by their name, about seven to a layer, so that a
+  # The other wheels of the same roles are spread by their name, about eight to a layer, so that a
   # new version of one, or a new one, leaves the other layers as they are.
   reasonOf =
     name:
     let
-      count = 1 + builtins.length smallWheels.${audience name} / 7;
+      count = 1 + builtins.length smallWheels.${audience name} / 8;
     in
     if elem (leader name) large && users name == users (leader name) then
-      "large wheel ${leader name}"
+      leader name
     else if elem (leader name) large then
-      "large wheel ${leader name} of ${audience name}"
+      "${leader name} of ${audience name}"
     else
       "wheels of ${audience name} ${toString (1 + spread count name)}/${toString count}";
 
@@ -215,7 +216,7 @@ let
 
   # The part of the package that serves assets, without the code that runs a stack. It has no
   # bytecode, which would be three quarters of what an edit makes new; Python compiles the few
-  # modules when it starts. The files, each a store path, are spread over twelve layers by their
+  # modules when it starts. The files, each a store path, are spread over eighteen layers by their
   # path: then one edit costs the same small layer however large a folder grows, and a new file or
   # folder needs no line here.
   sourceFiles =
@@ -247,10 +248,10 @@ let
       part: paths:
       layer {
         name = "application-${part}";
-        reason = "code location ${part}/12";
+        reason = "code location ${part}/18";
         files = map packaged paths;
       }
-    ) (builtins.groupBy (path: toString (1 + spread 12 path)) (sourceFiles ""))
+    ) (builtins.groupBy (path: toString (1 + spread 18 path)) (sourceFiles ""))
   );
 
   artifacts = layer {
