@@ -281,12 +281,13 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
     def show(name: str, line: str) -> None:
         click.echo(line if service else f"{name:<10} | {line}")
 
-    reading.tail(files, lines, show)
-    if follow:
-        try:
-            reading.follow(files, show)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+    if not follow:
+        reading.tail(files, lines, show)
+        return
+    try:
+        reading.follow(files, lines, show)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 @main.command()

@@ -7,15 +7,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 from platform_client import Platform, free_ports, wait_for
 
 import dagma
+from dagma.stack import supervisor
 
 PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "USER_CODE_PORT", "MLFLOW_PORT")
 PORTS_QDRANT = ("QDRANT_PORT", "QDRANT_GRPC_PORT")
@@ -85,6 +87,16 @@ class LiveStack(Platform):
         return wait_for(
             lambda: (s := self.status()[name])["healthy"] and s, seconds, f"{name} healthy"
         )
+
+    def processes(self, *beginning: str) -> list[psutil.Process]:
+        """The stack's processes whose command line begins so; others come and go meanwhile."""
+        found = []
+        for process in supervisor.members(self.home):
+            with suppress(psutil.NoSuchProcess):
+                program, *arguments = process.cmdline() or [""]
+                if (Path(program).name, *arguments)[: len(beginning)] == beginning:
+                    found.append(process)
+        return found
 
     def log_tails(self) -> str:
         parts = []

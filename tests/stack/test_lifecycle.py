@@ -2,7 +2,6 @@ import os
 import signal
 import sys
 
-import psutil
 import pytest
 from live_stack import LONG, a_stack
 from platform_client import wait_for
@@ -29,8 +28,8 @@ def test_a_second_up_says_that_it_is_already_up(stack):
 
 
 def test_the_control_socket_is_private_and_nothing_listens_on_tcp_for_it(stack):
-    [pid] = [p.pid for p in supervisor.members(stack.home) if p.name() == "process-compose"]
-    assert psutil.Process(pid).net_connections("tcp") == []
+    [supervising] = stack.processes("process-compose", "up")
+    assert supervising.net_connections("tcp") == []
     assert (stack.home / "run").stat().st_mode & 0o066 == 0
 
 
@@ -57,12 +56,13 @@ def test_logs_of_a_service_are_shown(stack):
 
 
 def test_following_logs_shows_new_lines(stack):
-    process = stack.start("logs", "mlflow", "-f", "-n", "0")
+    with (stack.home / "logs/init.log").open("a") as log:
+        log.write("an old line\n")
+    process = stack.start("logs", "init", "-f", "-n", "1")
     try:
-        log = stack.home / "logs/mlflow.log"
-        with log.open("a") as file:
-            wait_for(lambda: psutil.Process(process.pid).open_files(), 10, "the log to be open")
-            file.write("a new line\n")
+        assert process.stdout.readline() == "an old line\n"
+        with (stack.home / "logs/init.log").open("a") as log:
+            log.write("a new line\n")
         assert process.stdout.readline() == "a new line\n"
     finally:
         process.send_signal(signal.SIGINT)
@@ -89,13 +89,12 @@ def test_history_survives_down_and_up_and_down_leaves_no_process(stack):
 
 
 def test_a_killed_supervisor_does_not_block_the_next_up(stack):
-    [supervising] = [p for p in supervisor.members(stack.home) if p.name() == "process-compose"]
+    [supervising] = stack.processes("process-compose", "up")
     supervising.kill()
     wait_for(lambda: stack.run("status")[0] == 3, 30, "status noticing it")
     said = stack.dagma("up", "-d", "data")
     assert "that a killed stack had left" in said
-    servers = [p for p in supervisor.members(stack.home) if p.cmdline()[:2] == ["postgres", "-D"]]
-    assert len(servers) == 1
+    assert len(stack.processes("postgres", "-D")) == 1
     assert all(service["healthy"] for service in stack.status().values())
 
 

@@ -22,7 +22,7 @@ def collect(files, change, expected):
     thread = threading.Thread(target=change)
     thread.start()
     with pytest.raises(Enough):
-        logs.follow(files, show)
+        logs.follow(files, 0, show)
     thread.join()
     assert shown == expected
 
@@ -66,3 +66,20 @@ def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path):
         log.write_text("first\n")
 
     collect({"a": log}, change, [("a", "first")])
+
+
+def test_no_line_is_lost_between_the_last_ones_and_the_new(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("1\n2\n")
+    shown = []
+
+    def show(_, line):
+        shown.append(line)
+        if line == "new":
+            raise Enough
+        with log.open("a") as file:
+            file.write("new\n")
+
+    with pytest.raises(Enough):
+        logs.follow({"a": log}, 1, show)
+    assert shown == ["2", "new"]

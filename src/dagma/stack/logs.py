@@ -36,10 +36,20 @@ def last_lines(path: Path, count: int) -> list[str]:
     return lines[max(0, len(lines) - count) :]
 
 
-def follow(files: dict[str, Path], show: Show) -> None:
-    """Show new lines until interrupted, through rotation and the appearance of files."""
+def follow(files: dict[str, Path], count: int, show: Show) -> None:
+    """Show the last lines of each file, then new ones until interrupted.
+
+    None is lost between the two, nor when a log is rotated or appears.
+
+    Args:
+        files: Path by service.
+        count: Lines of each to begin with.
+        show: Called with service and line.
+    """
     with ExitStack() as opened:
-        readers = {name: opened.enter_context(closing(_lines(p))) for name, p in files.items()}
+        readers = {
+            name: opened.enter_context(closing(_lines(path, count))) for name, path in files.items()
+        }
         while True:
             for name, reader in readers.items():
                 for line in reader:
@@ -49,13 +59,12 @@ def follow(files: dict[str, Path], show: Show) -> None:
             time.sleep(PERIOD)
 
 
-def _lines(path: Path) -> Generator[str | None]:
-    """New complete lines of a file, with None whenever there is nothing more for now."""
+def _lines(path: Path, count: int) -> Generator[str | None]:
+    """The last complete lines and all new ones, with None whenever there is nothing more for now."""
     stream = _open(path)
-    if stream:
-        stream.seek(0, os.SEEK_END)
-    rest = ""
+    *old, rest = (stream.read() if stream else "").split("\n")
     try:
+        yield from old[max(0, len(old) - count) :]
         while True:
             text = stream.read() if stream else ""
             *lines, rest = (rest + text).split("\n")
