@@ -5,13 +5,19 @@ import random
 import socket
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 NUMBERS = ("raw_numbers", "sum_numbers", "viz_ready_data")
+#: The example from the corpus to the vectors and to dbt's models.
+CORPUS_TO_VECTORS_AND_MODELS = (
+    *("raw_recipes", "normalized_recipes", "ingredient_embedding_model"),
+    *("ingredient_vectors", "similar_ingredients"),
+    *("recipe_ingredients", "recipes_per_cuisine", "ingredient_counts"),
+)
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -20,6 +26,9 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   ... on PythonError { message }
   ... on RunConfigValidationInvalid { errors { message } }
 } }
+"""
+ASSET_NODES = """
+query { assetNodes { assetKey { path } jobNames repository { name } } }
 """
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
@@ -98,20 +107,21 @@ class Platform:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return answer["run"]["runId"]
 
+    def launch_assets(self, names: Sequence[str], config: dict[str, Any] | None = None) -> str:
+        """Materialize assets in one run through the queue; the run's id."""
+        nodes = self.graphql(ASSET_NODES)["assetNodes"]
+        node = next(n for n in nodes if n["assetKey"]["path"] == [names[0]])
+        selector = {
+            "repositoryLocationName": "dagma",
+            "repositoryName": node["repository"]["name"],
+            "jobName": next(name for name in node["jobNames"] if name.startswith("__ASSET_JOB")),
+            "assetSelection": [{"path": [name]} for name in names],
+        }
+        return self.launch(selector, config)
+
     def launch_numbers(self) -> str:
-        """Materialize the number assets through the queue; the run's id."""
-        nodes = self.graphql(
-            "query { assetNodes { assetKey { path } jobNames repository { name } } }"
-        )["assetNodes"]
-        node = next(n for n in nodes if n["assetKey"]["path"] == ["raw_numbers"])
-        return self.launch(
-            {
-                "repositoryLocationName": "dagma",
-                "repositoryName": node["repository"]["name"],
-                "jobName": next(n for n in node["jobNames"] if n.startswith("__ASSET_JOB")),
-                "assetSelection": [{"path": [name]} for name in NUMBERS],
-            }
-        )
+        """Materialize the number assets; the run's id."""
+        return self.launch_assets(NUMBERS)
 
     def launch_recipes(self) -> str:
         """Queue the job that tidies the corpus; the run's id."""

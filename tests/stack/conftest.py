@@ -1,10 +1,12 @@
 """One real stack for all tests in this directory: group data, started once."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from live_stack import LiveStack, a_stack
+from platform_client import CORPUS_TO_VECTORS_AND_MODELS
 from webhook_server import WebhookServer, a_webhook
 
 
@@ -42,6 +44,16 @@ def stack(webhook: WebhookServer) -> Iterator[LiveStack]:
     with a_stack(DAGMA_SENSOR_INTERVAL="5", DAGMA_WEBHOOK_URL=webhook.url) as live:
         live.dagma("up", "-d", "data")
         yield live
+
+
+@pytest.fixture(scope="session")
+def whole_run(stack: LiveStack) -> str:
+    """The id of one run from the corpus to the vectors and dbt's models."""
+    if missing := [name for name in ("RECIPES_SOURCE", "DBT_MANIFEST") if name not in os.environ]:
+        pytest.skip(f"{' and '.join(missing)} unset: run in `nix develop`")
+    run_id = stack.launch_assets(CORPUS_TO_VECTORS_AND_MODELS)
+    stack.wait_for_success(run_id, 300)
+    return run_id
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From the corpus to neighbours in Qdrant, tracked in MLflow; and what happens without MLflow."""
+"""From the corpus to neighbours in Qdrant and dbt's models, tracked in MLflow; and without MLflow."""
 
 import json
 import os
@@ -9,33 +9,18 @@ import urllib.request
 
 import dagster as dg
 import pytest
-from live_stack import wait_for
+from platform_client import CORPUS_TO_VECTORS_AND_MODELS, wait_for
 
 from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
 from dagma.defs.vectors.collection import ALIAS, point_id
 from dagma.defs.vectors.qdrant import QdrantResource
 
-ASSETS = (
-    *("raw_recipes", "normalized_recipes", "ingredient_embedding_model"),
-    *("ingredient_vectors", "similar_ingredients"),
-)
-CHECKS = 7
+#: Of recipes, the embedding and dbt.
+CHECKS = 6 + 1 + 7
 #: The embedded engine leaves SQLite connections to the garbage collector.
 leaves_connections = pytest.mark.filterwarnings(
     "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )
-
-
-def launch_assets(stack, names, config=None):
-    nodes = stack.graphql("query { assetNodes { assetKey { path } jobNames } }")["assetNodes"]
-    node = next(n for n in nodes if n["assetKey"]["path"] == [names[-1]])
-    selector = {
-        "repositoryLocationName": "dagma",
-        "repositoryName": "__repository__",
-        "jobName": next(name for name in node["jobNames"] if name.startswith("__ASSET_JOB")),
-        "assetSelection": [{"path": [name]} for name in names],
-    }
-    return stack.launch(selector, config)
 
 
 def events(stack, run_id, kind):
@@ -68,30 +53,22 @@ def artifacts(stack, run):
     return [file["path"] for file in json.loads(stack.web("MLFLOW_PORT", path))["files"]]
 
 
-@pytest.fixture(scope="module")
-def trained(stack):
-    """The id of a run from the corpus to the neighbours."""
-    if not os.environ.get("RECIPES_SOURCE"):
-        pytest.skip("RECIPES_SOURCE names no corpus")
-    run_id = launch_assets(stack, ASSETS)
-    stack.wait_for_success(run_id)
-    return run_id
-
-
-def test_one_launch_materializes_everything_and_every_check_passes(stack, trained):
+def test_one_launch_materializes_everything_and_every_check_passes(stack, whole_run):
     materialized = stack.rows(
         "SELECT asset_key FROM event_logs"
         " WHERE run_id = %s AND dagster_event_type = 'ASSET_MATERIALIZATION'",
-        trained,
+        whole_run,
     )
-    assert sorted(key for (key,) in materialized) == sorted(f'["{name}"]' for name in ASSETS)
-    found = events(stack, trained, "ASSET_CHECK_EVALUATION")
+    assert sorted(key for (key,) in materialized) == sorted(
+        f'["{name}"]' for name in CORPUS_TO_VECTORS_AND_MODELS
+    )
+    found = events(stack, whole_run, "ASSET_CHECK_EVALUATION")
     passed = [e["dagster_event"]["event_specific_data"]["success"] for e in found]
     assert passed == [True] * CHECKS
 
 
-def test_mlflow_shows_the_run_and_each_leads_to_the_other(stack, trained):
-    run = tracked(stack, trained)
+def test_mlflow_shows_the_run_and_each_leads_to_the_other(stack, whole_run):
+    run = tracked(stack, whole_run)
     assert run["info"]["status"] == "FINISHED"
     assert run["info"]["run_name"] == "ingredient_embedding_model"
     assert artifacts(stack, run) == ["ingredient_vectors.parquet"]
@@ -102,11 +79,11 @@ def test_mlflow_shows_the_run_and_each_leads_to_the_other(stack, trained):
     assert metrics["held_out_mrr"]["value"] > metrics["held_out_popularity_mrr"]["value"]
     experiment, run_id = run["info"]["experiment_id"], run["info"]["run_id"]
     server = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
-    assert f"{server}/#/experiments/{experiment}/runs/{run_id}" in logged(stack, trained)
+    assert f"{server}/#/experiments/{experiment}/runs/{run_id}" in logged(stack, whole_run)
 
 
 @leaves_connections
-def test_the_embedded_engine_answers_a_neighbour_query(stack, trained):
+def test_the_embedded_engine_answers_a_neighbour_query(stack, whole_run):
     path = stack.home / "qdrant/embedded"
     with QdrantResource(path=str(path)).connect() as client:
         found = client.query_points(ALIAS, query=point_id("garlic"), limit=3).points
@@ -133,10 +110,10 @@ def without_mlflow(stack):
 def test_with_mlflow_stopped_assets_warn_and_go_on_or_fail_as_set(stack, without_mlflow):
     uri = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
     address = f"MLflow does not answer at {uri} (MLFLOW_TRACKING_URI)"
-    goes_on = launch_assets(stack, ["train_model_stub"])
+    goes_on = stack.launch_assets(["train_model_stub"])
     config = {"tracking_uri": uri, "unreachable": "fail"}  # a run's config replaces all of it
     resources = {"resources": {"mlflow": {"config": config}}}
-    fails = launch_assets(stack, ["train_model_stub"], resources)
+    fails = stack.launch_assets(["train_model_stub"], resources)
     stack.wait_for_success(goes_on)
     assert address in logged(stack, goes_on)
     assert "goes on without tracking" in logged(stack, goes_on)
