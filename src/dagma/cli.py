@@ -136,7 +136,7 @@ def _join(stack: Stack, names: list[str]) -> None:
     new = stack.extend(names)
     if new:
         with Rows(new) as rows:
-            stack.wait(new, rows.add)
+            stack.wait(new, rows.add, rows.tell)
     click.echo("Added to the running stack." if new else "Already up.")
     if not new:
         _say([row(status) for status in stack.status()])
@@ -146,7 +146,7 @@ def _wait(stack: Stack, names: list[str]) -> None:
     """Wait for health; a stack that does not get there is taken down again."""
     try:
         with Rows(names) as rows:
-            stack.wait(names, rows.add)
+            stack.wait(names, rows.add, rows.tell)
     except StackError:
         _end(stack, 0)
         raise

@@ -24,13 +24,24 @@ def test_a_second_run_changes_nothing_and_is_quick(stack):
     assert time.monotonic() - begun < 5
 
 
-def test_another_version_is_migrated_again(stack):
-    with stack.database("postgres", "postgres") as cursor:
-        cursor.execute("UPDATE dagma.prepared SET version = 'old' WHERE application = 'dagster'")
-        cursor.connection.commit()
+def test_another_version_is_not_migrated_while_servers_use_the_database(stack):
+    [(prepared,)] = stack.rows(
+        "SELECT version FROM dagma.prepared WHERE application = 'dagster'", database="postgres"
+    )
+    remember(stack, "0.1 dagster")
     done = run_init(stack, "")
-    # The migration command belongs to a service's environment: without one, init says that it failed.
-    assert done.returncode == 1
-    assert "The schema of dagster could not be prepared" in done.stderr
-    repaired = stack.dagma("restart", "init")
-    assert repaired == ""
+    installed = prepared.split()[0]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"dagma: The database of dagster has to be migrated for version {installed}, while "
+        "user_code, webserver, daemon run: `dagma down`, then `dagma up`.\n"
+    )
+    remember(stack, prepared)
+
+
+def remember(stack, prepared):
+    with stack.database("postgres", "postgres") as cursor:
+        cursor.execute(
+            "UPDATE dagma.prepared SET version = %s WHERE application = 'dagster'", [prepared]
+        )
+        cursor.connection.commit()

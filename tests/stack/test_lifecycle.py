@@ -134,8 +134,7 @@ def test_a_service_that_cannot_start_is_named_with_its_log_and_nothing_is_left(o
     (other_stack.home / "dagster/dagster.yaml").write_text("storage: nonsense\n")
     said = other_stack.dagma("up", "-d", "minimal", fails=True)
     assert "dagster.yaml has been edited and is used as it is" in said
-    assert "dagma: init ended with exit code 1; the end of" in said
-    assert "The schema of dagster could not be prepared" in said
+    assert "dagma: The schema of dagster could not be prepared; it said last:\n  | " in said
     assert supervisor.members(other_stack.home) == []
 
 

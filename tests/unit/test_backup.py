@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from dagma.errors import BackupError
-from dagma.stack import archive, backup, restore, settings
+from dagma.stack import archive, backup, dumps, restore, settings
 from dagma.stack.archive import Writer, opened
 
 FACTS = {
@@ -250,9 +250,9 @@ def test_the_oldest_of_an_installation_go_and_the_newest_stays_whatever_its_date
     old = [tmp_path / f"dagma-2026010{day}T000000Z-5.tar" for day in (1, 2, 3, 4)]
     for path in [*old, tmp_path / "dagma-20200101T000000Z-6.tar", tmp_path / "mine.tar"]:
         path.touch()
-    assert sorted(backup.beyond(tmp_path, old[3], 2)) == old[:2]
-    assert sorted(backup.beyond(tmp_path, old[0], 2)) == old[1:3]
-    assert backup.beyond(tmp_path, old[3], 4) == []
+    assert sorted(dumps.beyond(tmp_path, backup.NAME, old[3], 2)) == old[:2]
+    assert sorted(dumps.beyond(tmp_path, backup.NAME, old[0], 2)) == old[1:3]
+    assert dumps.beyond(tmp_path, backup.NAME, old[3], 4) == []
 
 
 def copied(tree, tmp_path):

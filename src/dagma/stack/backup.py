@@ -13,20 +13,21 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
 from dagma.errors import BackupError, NotRunning
-from dagma.stack import init, passwords, topology
+from dagma.stack import dumps, migrations, topology
+from dagma.stack.applications import Application, applications, connected
 from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
+from dagma.stack.dumps import beyond, sync
 from dagma.stack.layout import Layout
 from dagma.stack.prepare import unedited
 from dagma.stack.settings import Loaded, Settings
@@ -69,7 +70,7 @@ def write(stack: Stack, directory: Path, say: Say) -> Path:
             for left in directory.glob(f"{TEMPORARY}*"):
                 left.unlink()
             done = _write(stack, directory, say)
-            for old in beyond(directory, done, stack.settings.backups_kept):
+            for old in beyond(directory, NAME, done, stack.settings.backups_kept):
                 old.unlink()
                 say(f"Removed {old.name}: {stack.settings.backups_kept} are kept.")
             return done
@@ -143,7 +144,7 @@ def _write(stack: Stack, directory: Path, say: Say) -> Path:
             file.flush()
             os.fsync(file.fileno())
         path.rename(target)
-        _sync(directory)
+        sync(directory)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -161,32 +162,6 @@ def _free(directory: Path, installation: str) -> tuple[str, Path]:
         time.sleep(0.1)
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def beyond(directory: Path, newest: Path, kept: int) -> list[Path]:
-    """The oldest backups of one installation that are more than wanted.
-
-    Args:
-        directory: Where they are; other files and other installations' backups do not count.
-        newest: The one just written, which is kept whatever the clock says.
-        kept: How many stay.
-    """
-    found = {path: NAME.fullmatch(path.name) for path in directory.iterdir()}
-    mine = NAME.fullmatch(newest.name)
-    own = [
-        path
-        for path, name in found.items()
-        if name and mine and name["installation"] == mine["installation"] and path != newest
-    ]
-    return sorted(own, key=lambda path: path.name, reverse=True)[kept - 1 :]
-
-
 def installed() -> dict[str, str]:
     """Versions of what decides about the schemas."""
     known = {}
@@ -198,15 +173,14 @@ def installed() -> dict[str, str]:
 
 def _databases(chosen: Settings, writer: Writer, spool: Path, say: Say) -> dict[str, Any]:
     """Dump the databases; what the manifest says of the cluster."""
-    password = passwords.read(Layout.of(chosen), passwords.SUPERUSER)
-    with init.connected(chosen, password, "postgres") as link, link.cursor() as cursor:
+    with connected(chosen, "postgres") as link, link.cursor() as cursor:
         cursor.execute("SELECT system_identifier FROM pg_control_system()")
         [(identifier,)] = cursor.fetchall()
         cursor.execute("SELECT datname FROM pg_database WHERE NOT datistemplate")
         present = {name for (name,) in cursor.fetchall()} - {"postgres"}
-        prepared = init.remembered(cursor)
+        prepared = migrations.remembered(cursor)
         major = str(link.server_version // 10000)
-    for application in init.applications(chosen, ["mlflow"]):
+    for application in applications(chosen, ["mlflow"]):
         if application.database in present:
             present.remove(application.database)
             _dump(chosen, application, writer, spool, say)
@@ -217,44 +191,14 @@ def _databases(chosen: Settings, writer: Writer, spool: Path, say: Say) -> dict[
 
 
 def _dump(
-    chosen: Settings, application: init.Application, writer: Writer, spool: Path, say: Say
+    chosen: Settings, application: Application, writer: Writer, spool: Path, say: Say
 ) -> None:
-    command = ["pg_dump", "--format=custom", *connection(chosen, application)]
     with tempfile.TemporaryFile(dir=spool) as file:
-        done = subprocess.run(
-            command,
-            env=client_environment(chosen, os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode != 0:
-            raise BackupError(f"pg_dump of {application.database} failed: {done.stderr.strip()}")
+        dumps.write(chosen, application, file)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         writer.add(f"databases/{application.name}.dump", file, size)
     say(f"Dumped the database {application.database}: {_megabytes(size)}.")
-
-
-def connection(chosen: Settings, application: init.Application) -> list[str]:
-    """Arguments of PostgreSQL's clients for the database of an application, by its own role."""
-    return [
-        "--no-password",  # never ask for one: the password file has it
-        "--host=127.0.0.1",
-        f"--port={chosen.postgres_port}",
-        f"--username={application.role}",
-        f"--dbname={application.database}",
-    ]
-
-
-def client_environment(chosen: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for PostgreSQL's clients: libpq's password file, and no settings of a user."""
-    own = {name: value for name, value in environ.items() if not name.startswith("PG")}
-    own.pop("POSTGRES_PASSWORD", None)
-    return own | {"PGPASSFILE": str(Layout.of(chosen).pgpass)}
 
 
 def _tree(writer: Writer, part: str, tree: Path, spool: Path, say: Say, what: str) -> None:

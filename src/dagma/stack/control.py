@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagma.errors import NotRunning, PreflightError, StackError
-from dagma.stack import environment, preflight, prepare, supervisor, topology
+from dagma.stack import environment, logs, preflight, prepare, supervisor, topology
 from dagma.stack.layout import Layout
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded
@@ -52,6 +52,8 @@ class Status:
 
 #: Called with each service that has become healthy, and the seconds that took.
 Report = Callable[[Status, float], None]
+#: Called with each line about a database that is migrated.
+Tell = Callable[[str], None]
 
 
 class Stack:
@@ -63,6 +65,7 @@ class Stack:
         self.layout = Layout.of(loaded.settings)
         self.supervisor = Supervisor(self.layout.control_socket)
         self.child: subprocess.Popen[bytes] | None = None
+        self._init = logs.Growth(self.layout.log(topology.INIT))
 
     def running(self) -> bool:
         """Whether the supervisor of this state directory answers."""
@@ -165,40 +168,55 @@ class Stack:
         return new
 
     def _prepare_databases(self, names: list[str]) -> None:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "dagma.stack.init"],
-            env=environment.of_services(self.loaded, names, os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with self.layout.log(topology.INIT).open("ab") as log:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "dagma.stack.init"],
+                env=environment.of_services(self.loaded, names, os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=False,
+            )
         if done.returncode != 0:
-            raise StackError(f"init failed: {(done.stderr or done.stdout).strip()}")
+            raise StackError(self._why_init_failed(done.returncode))
 
-    def wait(self, names: list[str], report: Report) -> None:
+    def wait(self, names: list[str], report: Report, tell: Tell) -> None:
         """Return when all are healthy.
 
         Args:
             names: Services to wait for.
             report: Told of each as it becomes healthy.
+            tell: Told what `init` does to databases of other versions.
 
         Raises:
-            StackError: One failed, or DAGMA_START_TIMEOUT passed; with the end of its log.
+            StackError: One failed, or DAGMA_START_TIMEOUT passed; with the end of its log. The time
+                that databases take to be dumped and migrated does not count.
         """
-        begun = time.monotonic()
+        begun = counted = time.monotonic()
         waiting = list(names)
+        told = 0
         earlier: dict[str, int] = {}  # restarts that were before this wait
         while waiting:
             found = self._look()
             for name, process in found.items():
                 earlier[name] = min(process.restarts, earlier.get(name, process.restarts))
+            upgrades = self._upgrades()
+            for line in upgrades[told:]:
+                tell(line)
+            told = len(upgrades)
+            if upgrades and _at_work(found):
+                counted = time.monotonic()
             passed = time.monotonic() - begun
             for name in [name for name in waiting if name in found and found[name].healthy]:
                 waiting.remove(name)
                 report(self._status(name, found[name]), passed)
             if waiting:
-                self._give_up_on_failure(found, waiting, earlier, passed)
+                self._give_up_on_failure(found, waiting, earlier, time.monotonic() - counted)
                 time.sleep(PERIOD)
+
+    def _upgrades(self) -> list[str]:
+        """What `init` has said in this start about databases of other versions."""
+        return [line for line in self._init.lines() if line.startswith(topology.UPGRADE)]
 
     def _look(self) -> dict[str, Process]:
         """The processes; none while process-compose is still starting."""
@@ -218,6 +236,8 @@ class Stack:
         passed: float,
     ) -> None:
         if process := _failed(found, waiting, earlier):
+            if process.name == topology.INIT:
+                raise StackError(self._why_init_failed(process.exit_code))
             restarts = process.restarts - earlier[process.name]
             reason = f"{process.name} {_how_it_failed(process, restarts)}"
             raise StackError(_with_log(reason, self.layout.log(process.name)))
@@ -226,6 +246,15 @@ class Stack:
             limit = self.settings.start_timeout
             reason = f"{name} is not healthy after {limit} s (DAGMA_START_TIMEOUT)"
             raise StackError(_with_log(reason, self.layout.log(name)))
+
+    def _why_init_failed(self, exit_code: int) -> str:
+        """Its own sentence, with what is below it; the end of its log where it had none."""
+        lines = self._init.lines()
+        for number in reversed(range(len(lines))):
+            if lines[number].startswith("dagma: "):
+                return "\n".join(lines[number:]).removeprefix("dagma: ")
+        reason = f"{topology.INIT} ended with exit code {exit_code}"
+        return _with_log(reason, self.layout.log(topology.INIT))
 
     def restart(self, name: str, report: Report) -> None:
         """Restart one service and wait until it is healthy.
@@ -239,7 +268,7 @@ class Stack:
             raise StackError(f"{name!r} is not part of the running stack, which has {known}.")
         self.supervisor.restart(name)
         if name != topology.INIT:
-            self.wait([name], report)
+            self.wait([name], report, tell=lambda _: None)
 
     def down(self) -> list[str]:
         """Stop everything in order, then make sure that nothing is left.
@@ -275,6 +304,11 @@ class Stack:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _at_work(found: dict[str, Process]) -> bool:
+    """Whether `init` has not ended."""
+    return topology.INIT in found and found[topology.INIT].state not in _FINAL
 
 
 def _failed(

@@ -50,6 +50,13 @@ class Rows:
         else:
             self._live.update(self._table())
 
+    def tell(self, line: str) -> None:
+        """Show a line above the services."""
+        if self._live is None:
+            click.echo(line)
+        else:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def _table(self) -> "Table":
         from rich.spinner import Spinner
         from rich.table import Table

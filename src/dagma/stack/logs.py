@@ -36,6 +36,32 @@ def last_lines(path: Path, count: int) -> list[str]:
     return lines[max(0, len(lines) - count) :]
 
 
+class Growth:
+    """What is added to a log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = _size(path)
+
+    def lines(self) -> list[str]:
+        """The new lines that are complete, all of a log that was made anew."""
+        if (size := _size(self._path)) < self._before:
+            self._before = 0
+        if size == self._before:
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._before)
+            text = file.read().decode("utf-8", errors="replace")
+        return [line.rstrip("\n") for line in text.splitlines(keepends=True) if line[-1] == "\n"]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def follow(files: dict[str, Path], count: int, show: Show) -> None:
     """Show the last lines of each file, then new ones until interrupted.
 

@@ -22,8 +22,18 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from dagma.errors import BackupError, StackError
-from dagma.stack import backup, environment, init, preflight, prepare, supervisor, topology
+from dagma.errors import BackupError, DatabaseError, StackError
+from dagma.stack import (
+    backup,
+    dumps,
+    environment,
+    init,
+    preflight,
+    prepare,
+    supervisor,
+    topology,
+)
+from dagma.stack.applications import Application, applications
 from dagma.stack.archive import Archive
 from dagma.stack.backup import Say
 from dagma.stack.control import Stack
@@ -200,44 +210,33 @@ def _build(fresh: Loaded, archive: Archive, say: Say) -> None:
 
 
 def _databases(fresh: Loaded, archive: Archive, say: Say) -> None:
-    """Restore the dumps into a new cluster, each by the role that owns the database.
-
-    So nothing in a dump runs as PostgreSQL's superuser.
-    """
+    """Restore the dumps into a new cluster."""
     chosen = fresh.settings
     held = archive.names("databases")
     wanted = [
         application
-        for application in init.applications(chosen, ["mlflow"])
+        for application in applications(chosen, ["mlflow"])
         if f"databases/{application.name}.dump" in held
     ]
     command = [sys.executable, "-P", "-m", "dagma.stack.postgres"]
     with _server(fresh, "postgres", command, {}) as server:
         _wait(server, Layout.of(chosen).log("postgres"), lambda: _listens(chosen.postgres_port))
         init.create_empty(chosen, wanted, archive.manifest.prepared)
-        with tempfile.TemporaryDirectory(dir=chosen.home) as dumps:
-            archive.extract("databases", Path(dumps))
+        with tempfile.TemporaryDirectory(dir=chosen.home) as folder:
+            archive.extract("databases", Path(folder))
             for application in wanted:
-                _load(chosen, application, Path(dumps) / f"{application.name}.dump")
+                _load(chosen, application, Path(folder) / f"{application.name}.dump")
                 say(f"Restored the database {application.database}.")
 
 
-def _load(chosen: Settings, application: init.Application, dump: Path) -> None:
-    options = ("--exit-on-error", "--no-owner", "--no-privileges")
-    done = subprocess.run(
-        ["pg_restore", *options, *backup.connection(chosen, application), str(dump)],
-        env=backup.client_environment(chosen, os.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
+def _load(chosen: Settings, application: Application, dump: Path) -> None:
+    try:
+        dumps.load(chosen, application.role, application.database, dump)
+    except DatabaseError as error:
         raise BackupError(
             f"The database {application.database} cannot be restored, the state is as it was; "
-            f"pg_restore says: {done.stderr.strip()}"
-        )
+            f"{error}"
+        ) from error
 
 
 def _vectors(fresh: Loaded, archive: Archive) -> None:

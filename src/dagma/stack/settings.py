@@ -171,7 +171,7 @@ class Settings(BaseModel):
     backups_kept: Count = _setting(
         "DAGMA_BACKUPS_KEPT",
         7,
-        "Backups of this installation that `dagma backup` keeps in a directory.",
+        "Backups of this installation that are kept in a directory, and dumps of each database of before upgrades.",
     )
     packages: Packages = _setting(
         "DAGMA_PACKAGES",

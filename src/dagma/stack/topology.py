@@ -16,6 +16,8 @@ OLDEST_PROCESS_COMPOSE = (1, 87)
 
 #: The one-shot that prepares databases before the services that need them.
 INIT = "init"
+#: How its lines about databases of other versions begin, which `dagma up` passes on.
+UPGRADE = "Upgrade: "
 
 
 @dataclass(frozen=True)
