@@ -418,6 +418,23 @@ def restore(archive: Path, yes: bool) -> None:
     click.echo(f"Restored the backup of {checked.manifest.created}; `dagma up` starts it.")
 
 
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+def prune(dry_run: bool) -> None:
+    """Remove old runs, events and logs of the running stack, as the settings DAGMA_KEEP_* say.
+
+    The state of assets, partitions and asset checks stays as it is.
+    """
+    from dagma.stack import prune as pruning  # imports Dagster
+
+    stack = _stack()
+    _catch_signals()
+    try:
+        pruning.prune(stack, click.echo, dry_run)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
 def _agree(replaced: list[Path], yes: bool) -> None:
     """Ask whether a present state may be replaced, where there is one and somebody to ask."""
     if not replaced or yes:

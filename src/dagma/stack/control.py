@@ -68,6 +68,16 @@ class Stack:
         """Whether the supervisor of this state directory answers."""
         return self.supervisor.alive()
 
+    def require_postgres(self) -> None:
+        """Nothing, when the databases can be used.
+
+        Raises:
+            NotRunning: They cannot.
+        """
+        running = self.supervisor.processes()
+        if "postgres" not in running or not running["postgres"].healthy:
+            raise NotRunning("PostgreSQL is not healthy; see `dagma status`.")
+
     def status(self) -> list[Status]:
         """The services that were asked for; all that could be, when nothing runs."""
         try:

@@ -173,6 +173,35 @@ class Settings(BaseModel):
         7,
         "Backups of this installation that `dagma backup` keeps in a directory.",
     )
+    keep_events: Days | None = _setting(
+        "DAGMA_KEEP_EVENTS_DAYS",
+        None,
+        "Age at which `dagma prune` removes log lines and step events of finished runs.",
+        "they are kept for ever",
+    )
+    keep_runs: Days | None = _setting(
+        "DAGMA_KEEP_RUNS_DAYS",
+        None,
+        "Age at which it removes finished runs that nothing needs any more.",
+        "they are kept for ever",
+    )
+    keep_compute_logs: Days | None = _setting(
+        "DAGMA_KEEP_COMPUTE_LOGS_DAYS",
+        None,
+        "Age at which it removes what steps of finished runs printed.",
+        "they are kept for ever",
+    )
+    keep_ticks_skipped: Days = _setting(
+        "DAGMA_KEEP_TICKS_SKIPPED_DAYS",
+        7,
+        "Age at which Dagster removes ticks of schedules and sensors that did nothing.",
+    )
+    keep_ticks_failed: Days = _setting(
+        "DAGMA_KEEP_TICKS_FAILED_DAYS", 30, "Age at which Dagster removes ticks that failed."
+    )
+    keep_ticks: Days = _setting(
+        "DAGMA_KEEP_TICKS_DAYS", 90, "Age at which Dagster removes ticks that started something."
+    )
     packages: Packages = _setting(
         "DAGMA_PACKAGES",
         "auto",
