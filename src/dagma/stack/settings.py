@@ -173,6 +173,14 @@ class Settings(BaseModel):
         7,
         "Backups of this installation that `dagma backup` keeps in a directory.",
     )
+    backup_daily: Flag = _setting(
+        "DAGMA_BACKUP_DAILY", False, "Whether the running stack writes a backup every day."
+    )
+    maintenance_at: TimeOfDay = _setting(
+        "DAGMA_MAINTENANCE_AT",
+        "05:00",
+        "Time of day of that backup, then of `dagma prune`, in the zone DAGMA_TIMEZONE.",
+    )
     keep_events: Days | None = _setting(
         "DAGMA_KEEP_EVENTS_DAYS",
         None,
@@ -346,6 +354,13 @@ class Settings(BaseModel):
         "DAGMA_QDRANT_BIN", None, "Program of the Qdrant server.", "qdrant on PATH"
     )
 
+    @property
+    def daily(self) -> list[str]:
+        """The commands that the process `maintenance` runs; what is pruned is in a backup before."""
+        kept = (self.keep_events, self.keep_runs, self.keep_compute_logs)
+        prune = ["prune"] if any(days is not None for days in kept) else []
+        return ["backup", *prune] if self.backup_daily else prune
+
 
 #: Variables that Dagma itself hands to the services: not settings, but no mistake either.
 HANDED_DOWN = frozenset(
@@ -359,6 +374,8 @@ HANDED_DOWN = frozenset(
         "MLFLOW_BACKEND_STORE_URI",
         "DAGMA_QDRANT_PROGRAM",
         "DAGMA_WITHOUT_QDRANT",
+        "DAGMA_DAILY",
+        "DAGMA_WITHOUT_MAINTENANCE",
         "DAGMA_WEBHOOK_URL_FILE",
     }
 )
