@@ -18,7 +18,6 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.loader import LoadingContextForTest
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
-from dagma.defs.run_errors import reason
 from dagma.run_worker import database
 from dagma.stack import prune, settings
 
@@ -63,6 +62,8 @@ def one(context):
     print("printed")
     if context.run.tags.get("fails"):
         raise ValueError
+    if kind := context.run.tags.get("logs"):
+        context.log_event(getattr(dg, kind)("elsewhere"))
     return 1
 
 
@@ -239,6 +240,8 @@ def history(instance):
     past.run("check failed", "check", tags=fails)
     for name, version in (("v0", 0), ("v1", 1), ("v1 repeated", 1), ("v1 newest", 1)):
         past.run(name, "look", tags={"version": str(version)})
+    past.run("observed", "plain", tags={"logs": "AssetObservation"})
+    past.run("made", "plain", tags={"logs": "AssetMaterialization"})
     past.run("requested", "plain", tags={"dagster/run_key": "a file"})
     past.run("waits for its retry", "plain", tags=fails)
     instance.add_run_tags(past.runs["waits for its retry"], {"dagster/will_retry": "true"})
@@ -253,12 +256,12 @@ def history(instance):
             PartitionBackfill(name, status, from_failure=False, tags={}, backfill_timestamp=0.0)
         )
     past.run("parent", "plain")
-    instance.create_run_for_job(
-        plain,
-        status=dg.DagsterRunStatus.STARTED,
-        parent_run_id=past.runs["parent"],
-        root_run_id=past.runs["parent"],
+    parent = past.runs["parent"]
+    begun = instance.create_run_for_job(
+        plain, status=dg.DagsterRunStatus.STARTED, parent_run_id=parent, root_run_id=parent
     )
+    past.runs["in progress"] = begun.run_id
+    past.age()
     past.run("young", "plain", old=False)
     source_events = "SELECT id FROM event_logs WHERE asset_key LIKE '%source%'"
     past.cursors = [found for (found,) in rows(instance, source_events)]
@@ -336,7 +339,8 @@ def test_what_steps_did_goes_and_why_they_failed_stays(history, instance, shown,
     assert state(instance, history.cursors) == shown
     for name, count in (("pair", 0), ("requested", 0), ("young", 1), ("parent", 1)):
         assert rows(instance, LOG_LINES, r=history.runs[name]) == [(count,)], name
-    assert reason(instance, history.runs["c failed"])
+    failure = "SELECT dagster_event_type FROM event_logs WHERE run_id = :r"
+    assert ("STEP_FAILURE",) in rows(instance, failure, r=history.runs["c failed"])
     kinds = rows(
         instance,
         "SELECT DISTINCT dagster_event_type FROM event_logs WHERE run_id = :r",
@@ -385,6 +389,8 @@ def test_what_was_cut_short_is_finished_by_the_next_one(
     history, instance, shown, monkeypatch, step
 ):
     history.run("cut", "plain")
+    pruned(instance, "RUNS")
+    assert "cut" in history.left()  # the newest row of the event log stays: cursors begin there
     history.run("after it", "plain", old=False)
     whose = instance if step == "delete_run" else instance.event_log_storage
 
