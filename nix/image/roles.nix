@@ -62,6 +62,9 @@ let
   dagster = {
     DAGSTER_HOME = home;
     DAGMA_MAX_CONCURRENT_RUNS = "4";
+    DAGMA_KEEP_TICKS_SKIPPED_DAYS = "7";
+    DAGMA_KEEP_TICKS_FAILED_DAYS = "30";
+    DAGMA_KEEP_TICKS_DAYS = "90";
     # The name that the service has in a compose file; workspace.yaml reads both.
     DAGMA_USER_CODE_HOST = "user_code";
     USER_CODE_PORT = "4000";

@@ -249,17 +249,23 @@ def down(timeout: int | None, now: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the services. Exit code 0: all are healthy; 3: not all are."""
+    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
+    from dagma.stack import sizes
+
     stack = _stack()
     services = stack.status()
     problem = _code_problem(stack, services)
+    database = any(service.name == "postgres" and service.healthy for service in services)
+    size = sizes.measure(stack.settings, database)
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
     else:
         _say([row(service) for service in services])
         if problem:
             click.echo(click.style(problem, fg="yellow"))
+        if stack.settings.home.exists():
+            click.echo(str(size))
     sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)
 
 
@@ -417,6 +423,23 @@ def restore(archive: Path, yes: bool) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     click.echo(f"Restored the backup of {checked.manifest.created}; `dagma up` starts it.")
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+def prune(dry_run: bool) -> None:
+    """Remove old runs, events and logs of the running stack, as the settings DAGMA_KEEP_* say.
+
+    The state of assets, partitions and asset checks stays as it is.
+    """
+    from dagma.stack import prune as pruning  # imports Dagster
+
+    stack = _stack()
+    _catch_signals()
+    try:
+        pruning.prune(stack, click.echo, dry_run)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _agree(replaced: list[Path], yes: bool) -> None:

@@ -21,10 +21,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DefaultRunLauncher, EventLogEntry
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterInvalidConfigError,
+    DagsterRun,
+    DefaultRunLauncher,
+    EventLogEntry,
+    Field,
+    IntSource,
+)
+from dagster._config import process_config
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
@@ -46,6 +58,9 @@ PULSE = 1.0
 #: them works, starting the run again would do things twice.
 _BEGIN = (DagsterEventType.RUN_START, DagsterEventType.STEP_WORKER_STARTED)
 _END = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED)
+
+#: Days by the end of a tick, in the section `tick_retention_days`.
+_TICKS = {end: Field(IntSource, is_required=False) for end in ("skipped", "failure", "success")}
 
 _AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 #: Names of the places of Dagster's EventLogConsumerDaemon.
@@ -138,15 +153,42 @@ class Instance(DagsterInstance):
     retry_is_open = False
     _lease: Lease | None = None
 
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401
+        tick_retention_days: Mapping[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._tick_retention = tick_retention_days
+
     @classmethod
     def config_schema(cls) -> Mapping[str, Any]:
-        """Return the options in `dagster.yaml` that are not Dagster's own: none."""
-        return {}
+        """Return the options in `dagster.yaml` that are not Dagster's own."""
+        return {"tick_retention_days": Field(_TICKS, is_required=False)}
 
     @classmethod
     def config_defaults(cls, base_dir: str) -> Mapping[str, Any]:
         """Return what holds where `dagster.yaml` is silent: Dagster's defaults."""
         return InstanceRef.config_defaults(base_dir)
+
+    def get_tick_retention_settings(
+        self, instigator_type: InstigatorType
+    ) -> Mapping[TickStatus, int]:
+        """Return the days after which ticks are removed; -1 means never.
+
+        `tick_retention_days` wins over Dagster's section `retention`; variables that it names are
+        read here, so only the daemon needs them.
+        """
+        days = super().get_tick_retention_settings(instigator_type)
+        if self._tick_retention is None:
+            return days
+        read = process_config(_TICKS, self._tick_retention)
+        if not read.success:
+            raise DagsterInvalidConfigError(  # type: ignore[no-untyped-call]
+                "tick_retention_days in dagster.yaml", read.errors, self._tick_retention
+            )
+        return {**days, **{TickStatus(name.upper()): n for name, n in (read.value or {}).items()}}
 
     def handle_new_event(self, event: EventLogEntry, **options: Any) -> None:  # noqa: ANN401
         """Store an event, as Dagster does; some are the beginning or the end of a lease."""

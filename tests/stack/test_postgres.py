@@ -1,3 +1,4 @@
+import json
 import stat
 
 import psutil
@@ -67,3 +68,13 @@ def test_no_password_is_in_an_environment_a_command_line_or_a_log(stack):
 def test_strings_sort_the_same_on_every_machine(stack):
     rows = stack.rows("SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'dagster'")
     assert rows == [("b", "C.UTF-8")]
+
+
+def test_status_shows_the_sizes_of_the_databases(stack):
+    _, output = stack.run("status", "--json")
+    parts = json.loads(output)["sizes"]["parts"]
+    found = dict(stack.rows("SELECT datname, pg_database_size(datname) FROM pg_database"))
+    assert parts["database_analytics"] == found["analytics"]  # nobody writes to it
+    assert parts["database_dagster"] > 1_000_000
+    assert parts["wal"] >= 16 * 2**20
+    assert "cluster" not in parts

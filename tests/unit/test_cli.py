@@ -98,6 +98,13 @@ def test_without_a_stack_restart_says_so(run):
     assert "No stack is running here" in result.output
 
 
+@pytest.mark.parametrize("command", ["backup", "prune"])
+def test_without_a_stack_there_is_nothing_to_back_up_or_to_prune(run, command):
+    result = run(command)
+    assert result.exit_code == 1
+    assert "No stack is running here; `dagma up` starts one." in result.output
+
+
 def test_doctor_reports_one_line_per_finding(run):
     result = run("doctor")
     lines = result.output.splitlines()

@@ -22,7 +22,8 @@ VARIABLES = dict(re.findall(r"\$\{(\w+):-([^}]+)\}", COMPOSE))
 
 
 def test_compose_has_the_services_of_the_stack():
-    assert set(topology.SERVICES) | {"init", "init_mlflow"} == set(SERVICES)
+    here = set(topology.SERVICES) - {"maintenance"}  # for the machine that has the volumes
+    assert here | {"init", "init_mlflow"} == set(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-from dagma.errors import BackupError, NotRunning
+from dagma.errors import BackupError
 from dagma.stack import dumps, migrations, topology
 from dagma.stack.applications import Application, applications, connected
 from dagma.stack.archive import CHUNK, Writer
@@ -80,11 +80,7 @@ def write(stack: Stack, directory: Path, say: Say) -> Path:
 
 def _place(stack: Stack, directory: Path) -> None:
     """Refuse a stopped stack, and a directory that would be part of its own content."""
-    running = stack.supervisor.processes()  # raises NotRunning
-    if "postgres" not in running or not running["postgres"].healthy:
-        raise NotRunning(
-            "PostgreSQL is not healthy, so it cannot be backed up; see `dagma status`."
-        )
+    stack.require_postgres()
     if shutil.which("pg_dump") is None:
         raise BackupError("Not on PATH: pg_dump; it comes with PostgreSQL.")
     target = directory.resolve()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagma.errors import NotRunning, PreflightError, StackError
-from dagma.stack import environment, logs, preflight, prepare, supervisor, topology
+from dagma.stack import environment, logs, maintenance, preflight, prepare, supervisor, topology
 from dagma.stack.layout import Layout
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded
@@ -37,8 +37,8 @@ class Status:
         healthy: It runs and answers.
         pid: Process id, None when it does not run.
         restarts: How often it was started again since `up`.
-        url: Where it is found.
-        reason: Why it failed, and what to do; None when it did not.
+        url: Where it is found; of maintenance, when it is due.
+        reason: Why it, or its last work, failed, and what to do; None when it did not.
     """
 
     name: str
@@ -71,6 +71,16 @@ class Stack:
         """Whether the supervisor of this state directory answers."""
         return self.supervisor.alive()
 
+    def require_postgres(self) -> None:
+        """Nothing, when the databases can be used.
+
+        Raises:
+            NotRunning: They cannot.
+        """
+        running = self.supervisor.processes()
+        if "postgres" not in running or not running["postgres"].healthy:
+            raise NotRunning("PostgreSQL is not healthy; see `dagma status`.")
+
     def status(self) -> list[Status]:
         """The services that were asked for; all that could be, when nothing runs."""
         try:
@@ -89,7 +99,7 @@ class Stack:
         if process is None:
             return Status(name, "stopped", False, None, 0, url)
         state = process.state
-        reason = None
+        reason = maintenance.problem(self.layout.home) if name == "maintenance" else None
         if state == "running" and not process.healthy:
             state = "starting"
         elif state in _FINAL:  # it was stopped on purpose, or was restarted too often

@@ -7,14 +7,12 @@ Dagster and its database are used in this process. All of it is best effort: a d
 answer must not keep a stack from being stopped.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagma.errors import NotRunning
-from dagma.stack import environment, topology
 from dagma.stack.control import Stack
 
 if TYPE_CHECKING:
@@ -152,12 +150,9 @@ class Drain:
 
     def _connected(self) -> "DagsterInstance":
         if self._instance is None:
-            from dagster import DagsterInstance
+            from dagma.stack import instance
 
-            loaded = self._stack.loaded
-            names, _ = topology.members("full", loaded.settings)
-            os.environ |= environment.exports(loaded, names, os.environ)
-            self._instance = DagsterInstance.from_config(os.environ["DAGSTER_HOME"])
+            self._instance = instance.connect(self._stack.loaded)
         return self._instance
 
 

@@ -103,6 +103,8 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_POSTGRES_URL": database_url(settings, settings.postgres_user, settings.postgres_db),
         "MLFLOW_BACKEND_STORE_URI": database_url(settings, "mlflow", "mlflow"),
         "DAGMA_WITHOUT_QDRANT": _text("qdrant" not in services),
+        "DAGMA_WITHOUT_MAINTENANCE": _text("maintenance" not in services),
+        "DAGMA_DAILY": " ".join(settings.daily),
         "DAGMA_QDRANT_PROGRAM": topology.qdrant_program(settings) or "qdrant",
         "DAGSTER_HOME": str(layout.dagster(settings)),
         "QDRANT_PATH": str(layout.qdrant_embedded(settings)),

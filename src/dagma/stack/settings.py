@@ -173,6 +173,43 @@ class Settings(BaseModel):
         7,
         "Backups of this installation that are kept in a directory, and dumps of each database of before upgrades.",
     )
+    backup_daily: Flag = _setting(
+        "DAGMA_BACKUP_DAILY", False, "Whether the running stack writes a backup every day."
+    )
+    maintenance_at: TimeOfDay = _setting(
+        "DAGMA_MAINTENANCE_AT",
+        "05:00",
+        "Time of day of that backup, then of `dagma prune`, in the zone DAGMA_TIMEZONE.",
+    )
+    keep_events: Days | None = _setting(
+        "DAGMA_KEEP_EVENTS_DAYS",
+        None,
+        "Age at which `dagma prune` removes log lines and step events of finished runs.",
+        "they are kept for ever",
+    )
+    keep_runs: Days | None = _setting(
+        "DAGMA_KEEP_RUNS_DAYS",
+        None,
+        "Age at which it removes finished runs that nothing needs any more.",
+        "they are kept for ever",
+    )
+    keep_compute_logs: Days | None = _setting(
+        "DAGMA_KEEP_COMPUTE_LOGS_DAYS",
+        None,
+        "Age at which it removes what steps of finished runs printed.",
+        "they are kept for ever",
+    )
+    keep_ticks_skipped: Days = _setting(
+        "DAGMA_KEEP_TICKS_SKIPPED_DAYS",
+        7,
+        "Age at which Dagster removes ticks of schedules and sensors that did nothing.",
+    )
+    keep_ticks_failed: Days = _setting(
+        "DAGMA_KEEP_TICKS_FAILED_DAYS", 30, "Age at which Dagster removes ticks that failed."
+    )
+    keep_ticks: Days = _setting(
+        "DAGMA_KEEP_TICKS_DAYS", 90, "Age at which Dagster removes ticks that started something."
+    )
     packages: Packages = _setting(
         "DAGMA_PACKAGES",
         "auto",
@@ -317,6 +354,13 @@ class Settings(BaseModel):
         "DAGMA_QDRANT_BIN", None, "Program of the Qdrant server.", "qdrant on PATH"
     )
 
+    @property
+    def daily(self) -> list[str]:
+        """The commands that the process `maintenance` runs; what is pruned is in a backup before."""
+        kept = (self.keep_events, self.keep_runs, self.keep_compute_logs)
+        prune = ["prune"] if any(days is not None for days in kept) else []
+        return ["backup", *prune] if self.backup_daily else prune
+
 
 #: Variables that Dagma itself hands to the services: not settings, but no mistake either.
 HANDED_DOWN = frozenset(
@@ -330,6 +374,8 @@ HANDED_DOWN = frozenset(
         "MLFLOW_BACKEND_STORE_URI",
         "DAGMA_QDRANT_PROGRAM",
         "DAGMA_WITHOUT_QDRANT",
+        "DAGMA_DAILY",
+        "DAGMA_WITHOUT_MAINTENANCE",
         "DAGMA_WEBHOOK_URL_FILE",
     }
 )

@@ -26,7 +26,7 @@ class Service:
 
     Attributes:
         name: Its name in ``process-compose.yaml``.
-        url: Where a user finds it; a format string over the settings and ``web``, the host.
+        url: Where a user finds it, or when; a format string over the settings and ``web``, the host.
         ports: The settings that hold its ports.
         loopback: It listens on 127.0.0.1 whatever DAGMA_HOST says.
         programs: What has to be on PATH.
@@ -71,16 +71,17 @@ SERVICES = {
         Service(
             "qdrant", "http://{web}:{s.qdrant_port}/dashboard", ("qdrant_port", "qdrant_grpc_port")
         ),
+        Service("maintenance", "daily at {s.maintenance_at} {s.timezone}"),
     )
 }
 
 _MINIMAL = ("postgres", "user_code", "webserver", "daemon")
-#: What a user may ask for, by name.
+#: What a user may ask for, by name; all have maintenance, where the settings leave it something to do.
 GROUPS = {
-    "minimal": _MINIMAL,
-    "data": (*_MINIMAL, "mlflow"),
-    "vector": (*_MINIMAL, "qdrant"),
-    "ml": (*_MINIMAL, "mlflow", "qdrant"),
+    "minimal": (*_MINIMAL, "maintenance"),
+    "data": (*_MINIMAL, "mlflow", "maintenance"),
+    "vector": (*_MINIMAL, "qdrant", "maintenance"),
+    "ml": (*_MINIMAL, "mlflow", "qdrant", "maintenance"),
     "full": tuple(SERVICES),
 }
 
@@ -112,14 +113,16 @@ def qdrant_program(settings: Settings) -> str | None:
 
 
 def members(group: str, settings: Settings) -> tuple[list[str], str | None]:
-    """The services of a group that this machine can run, and a line about those it cannot.
+    """The services of a group that have something to do and that this machine can run.
+
+    The other part is a line about those that it cannot run.
 
     Raises:
         PreflightError: There is no such group.
     """
     if group not in GROUPS:
         raise PreflightError(f"There is no group {group!r}; choose one of {', '.join(GROUPS)}.")
-    names = list(GROUPS[group])
+    names = [name for name in GROUPS[group] if name != "maintenance" or settings.daily]
     if "qdrant" not in names or qdrant_program(settings):
         return names, None
     names.remove("qdrant")

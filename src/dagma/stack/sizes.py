@@ -1,0 +1,140 @@
+"""How large the state has become, part by part, for `dagma status`.
+
+Bounded in time: directories are walked for `PATIENCE` seconds in all, and what was not reached by then
+is said. Nothing of Dagster is imported.
+"""
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagma.errors import DagmaError
+from dagma.stack import passwords
+from dagma.stack.layout import Layout
+from dagma.stack.settings import Settings
+
+#: Seconds for walking directories, and for PostgreSQL to connect and to answer.
+PATIENCE = 1.0
+DATABASE_PATIENCE = 2
+
+#: What the user reads, by the name in `dagma status --json`, in the order of the line.
+LABELS = {
+    "database_dagster": "database dagster",
+    "database_mlflow": "mlflow",
+    "database_analytics": "analytics",
+    "wal": "write-ahead log",
+    "cluster": "databases (PostgreSQL does not answer)",
+    "dagster": "files of assets and logs of steps",
+    "mlflow": "MLflow artifacts",
+    "vectors": "vectors",
+    "logs": "logs of services",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the state takes.
+
+    Attributes:
+        parts: Bytes by the names of `LABELS`.
+        complete: Whether everything was reached in time, and readable.
+    """
+
+    parts: dict[str, int]
+    complete: bool
+
+    def __str__(self) -> str:
+        """One line for the user, in gigabytes."""
+        parts = [f"{LABELS[name]} {_gigabytes(size)}" for name, size in self.parts.items()]
+        bound = "" if self.complete else "more than "
+        return f"state {bound}{_gigabytes(sum(self.parts.values()))} GB: {', '.join(parts)}"
+
+
+def measure(settings: Settings, databases: bool) -> Sizes:
+    """The sizes now.
+
+    Args:
+        settings: The settings.
+        databases: Whether PostgreSQL is healthy; otherwise its directory is measured.
+    """
+    layout, walk = Layout.of(settings), _Walk(time.monotonic() + PATIENCE)
+    parts = _databases(settings) if databases else {}
+    vectors = {layout.qdrant, layout.qdrant_embedded(settings)}
+    inside = layout.qdrant_embedded(settings).is_relative_to(layout.qdrant)
+    # The small ones first, so that only the large ones can be cut short.
+    parts |= {
+        "logs": walk.size(layout.logs),
+        "vectors": sum(walk.size(tree) for tree in ({layout.qdrant} if inside else vectors)),
+        "mlflow": walk.size(layout.mlflow_artifacts),
+        "dagster": walk.size(layout.dagster(settings)),
+    }
+    if "database_dagster" not in parts:
+        parts["cluster"] = walk.size(layout.cluster)
+    return Sizes({name: parts[name] for name in LABELS if name in parts}, walk.complete)
+
+
+def _databases(settings: Settings) -> dict[str, int]:
+    """Bytes of the stack's databases; none when PostgreSQL does not answer in time."""
+    import psycopg2
+
+    names = {settings.postgres_db: "dagster", "mlflow": "mlflow", "analytics": "analytics"}
+    try:
+        link = psycopg2.connect(
+            host="127.0.0.1",
+            port=settings.postgres_port,
+            user=passwords.SUPERUSER,
+            password=passwords.read(Layout.of(settings), passwords.SUPERUSER),
+            dbname="postgres",
+            connect_timeout=DATABASE_PATIENCE,
+            options=f"-c statement_timeout={DATABASE_PATIENCE}s",
+        )
+        try:
+            with link.cursor() as cursor:
+                cursor.execute(
+                    "SELECT datname, pg_database_size(datname) FROM pg_database"
+                    " WHERE datname = ANY(%s)",
+                    (list(names),),
+                )
+                found = {f"database_{names[name]}": int(size) for name, size in cursor.fetchall()}
+                cursor.execute("SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()")
+                [(wal,)] = cursor.fetchall()
+        finally:
+            link.close()
+    except (psycopg2.Error, DagmaError, OSError):
+        return {}
+    return found | {"wal": int(wal)}
+
+
+class _Walk:
+    """Adds up files until a time of the monotonic clock."""
+
+    def __init__(self, deadline: float) -> None:
+        self.complete = True
+        self._deadline = deadline
+
+    def size(self, tree: Path) -> int:
+        """Bytes of the files in a directory; links are not followed."""
+        total, waiting = 0, [tree]
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        if time.monotonic() > self._deadline:
+                            self.complete = False
+                            return total
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(Path(entry.path))
+                        else:
+                            with contextlib.suppress(FileNotFoundError):
+                                total += entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # it is not there yet, or no longer
+            except OSError:
+                self.complete = False
+        return total
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f}"
