@@ -253,7 +253,7 @@ class Instance(DagsterInstance):
 
         Such a run was killed before it could say so, and Dagster would refuse to run no step again.
         """
-        if not self._is_all_done(dagster_run):
+        if self._lease is not None or not self._is_all_done(dagster_run.run_id):
             return super().report_run_failed(dagster_run, message, job_failure_data)
         message = "All steps had succeeded when the run's process was lost."
         event = DagsterEvent(
@@ -262,11 +262,14 @@ class Instance(DagsterInstance):
         self.report_dagster_event(event, run_id=dagster_run.run_id)
         return event
 
-    def _is_all_done(self, run: DagsterRun) -> bool:
-        if run.status != DagsterRunStatus.STARTED or run.execution_plan_snapshot_id is None:
+    def _is_all_done(self, run_id: str) -> bool:
+        run = self.get_run_by_id(run_id)
+        if run is None or run.status != DagsterRunStatus.STARTED:
+            return False
+        if run.execution_plan_snapshot_id is None:
             return False
         plan = self.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-        events = self.all_logs(run.run_id, of_type=DagsterEventType.STEP_SUCCESS)
+        events = self.all_logs(run_id, of_type=DagsterEventType.STEP_SUCCESS)
         done = {event.step_key for event in events}
         return bool(plan.step_keys_to_execute) and done.issuperset(plan.step_keys_to_execute)
 

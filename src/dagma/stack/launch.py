@@ -17,10 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from dagster._grpc.client import DagsterGrpcClient
+from typing import Any
 
 #: Module with the function `main` of each program.
 PROGRAMS = {
@@ -96,9 +93,7 @@ def end_without_code(host: str, port: int) -> None:
         host: Its own address.
         port: Its own port.
     """
-    from dagster._grpc.client import DagsterGrpcClient
-
-    client = DagsterGrpcClient(host=host, port=port)
+    client = import_module("dagster._grpc.client").DagsterGrpcClient(host=host, port=port)
     missed = 0
     while missed < LOOKS:
         time.sleep(PULSE)
@@ -107,7 +102,7 @@ def end_without_code(host: str, port: int) -> None:
     os._exit(1)
 
 
-def _code_is_gone(client: "DagsterGrpcClient") -> bool:
+def _code_is_gone(client: Any) -> bool:  # noqa: ANN401
     """Whether the server answers, but has no child to ask; one that is only busy is there.
 
     Code that does not load is something else: its error is what the server has to show.
@@ -125,7 +120,7 @@ def _code_is_gone(client: "DagsterGrpcClient") -> bool:
     except DagsterUserCodeUnreachableError as error:
         why: Any = error.__cause__
         return why.code().name == "UNKNOWN" and "UNAVAILABLE" in why.details()
-    return KILLED in answer
+    return bool(KILLED in answer)
 
 
 if __name__ == "__main__":
