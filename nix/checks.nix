@@ -96,6 +96,14 @@ in
     python -m pytest ${builtins.concatStringsSep " " exampleTests} -p no:cacheprovider
   '';
 
+  # Every service killed at idle and in the middle of a run, and a small storm of runs and kills.
+  faults =
+    inCheckout "faults" ([ python.test ] ++ stack.services)
+      (stackTests // { "tests/faults" = ../tests/faults; })
+      ''
+        python -m pytest tests/faults -p no:cacheprovider
+      '';
+
   # Every output of both package sets evaluates, for every system.
   evaluation = pkgs.runCommand "check-evaluation" { } ''
     printf '%s\n' ${lib.escapeShellArg (builtins.concatStringsSep "\n" evaluations)} >"$out"

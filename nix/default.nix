@@ -35,6 +35,7 @@ let
       inherit (stack) dagma stack;
       default = stack.stack;
       lock = import ./lock.nix { inherit pkgs python; };
+      faults = import ./faults.nix { inherit pkgs python stack; };
     }
     // pkgs.lib.optionalAttrs (images != null) (
       import ./image/out.nix {

@@ -100,9 +100,20 @@ class Platform:
         found = entry["locationOrLoadError"]
         return entry["name"] == "dagma" and found["__typename"] == "RepositoryLocation"
 
-    def launch(self, selector: dict[str, Any], config: dict[str, Any] | None = None) -> str:
+    def launch(
+        self,
+        selector: dict[str, Any],
+        config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> str:
         """Queue a run through GraphQL; the run's id."""
-        params = {"selector": selector, "runConfigData": config or {}, "mode": "default"}
+        pairs = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        params = {
+            "selector": selector,
+            "runConfigData": config or {},
+            "mode": "default",
+            "executionMetadata": {"tags": pairs},
+        }
         answer = self.graphql(LAUNCH, params=params)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return answer["run"]["runId"]

@@ -12,33 +12,42 @@ loaded by webserver, daemon and user code alike.
 
 import hashlib
 import logging
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from dagster import (
+    DagsterEvent,
     DagsterEventType,
     DagsterInstance,
     DagsterInvalidConfigError,
     DagsterRun,
+    DagsterRunStatus,
     DefaultRunLauncher,
     EventLogEntry,
     Field,
     IntSource,
+    RunsFilter,
 )
 from dagster._config import process_config
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError
+from dagster._core.events import JobFailureData
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from dagster._core.storage.tags import WILL_RETRY_TAG
+
+if TYPE_CHECKING:
+    from dagster._daemon.types import DaemonHeartbeat
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +60,13 @@ PATIENCE = 600.0
 #: Seconds after the start of PostgreSQL in which a missing lease means nothing: workers may still
 #: be connecting again.
 SETTLING = 30.0
+#: Seconds that a step has to clean up when its run's process is gone; a retry begins after some more.
+LAST_WORDS = 2.0
 #: Seconds between two looks of a worker at its own connection.
 PULSE = 1.0
 
-#: The run's own process, and each process of a step, hold the lease together: as long as one of
-#: them works, starting the run again would do things twice.
+#: The run's own process, from its very first event on, and each process of a step, hold the lease
+#: together: as long as one of them works, starting the run again would do things twice.
 _BEGIN = (DagsterEventType.RUN_START, DagsterEventType.STEP_WORKER_STARTED)
 _END = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED)
 
@@ -81,6 +92,34 @@ def database(instance: DagsterInstance) -> sa.Engine | None:
     return sa.create_engine(
         url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args=alive
     )
+
+
+def _is_first(event: EventLogEntry) -> bool:
+    """Whether it is the first event of a run's process, which then loads the code."""
+    said = event.dagster_event.message if event.dagster_event else None
+    return said == f"Started process for run (pid: {os.getpid()})."
+
+
+def _end_with_parent() -> None:
+    """End this process, that of a step, when that of its run is gone: the run is soon run again.
+
+    The code server fails a run as soon as it sees its process end, whoever else holds the lease.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_WORDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _answers(connection: Any, *_pool: object) -> None:  # noqa: ANN401
+    """Let a pool replace a connection that does not answer."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Exception as error:  # whatever the driver calls it
+        raise sa.exc.DisconnectionError from error
 
 
 class Lease:
@@ -193,8 +232,10 @@ class Instance(DagsterInstance):
     def handle_new_event(self, event: EventLogEntry, **options: Any) -> None:  # noqa: ANN401
         """Store an event, as Dagster does; some are the beginning or the end of a lease."""
         kind = event.dagster_event.event_type if event.dagster_event else None
-        if kind in _BEGIN and self._lease is None:
+        if self._lease is None and (kind in _BEGIN or _is_first(event)):
             self._begin(event.run_id)
+            if kind == DagsterEventType.STEP_WORKER_STARTED:
+                threading.Thread(target=_end_with_parent, daemon=True).start()
         super().handle_new_event(event, **options)
         if kind in _END and self._lease is not None:
             self._end()
@@ -220,6 +261,61 @@ class Instance(DagsterInstance):
     def _failed_just_now(self, run_id: str) -> bool:
         record = self.get_run_record_by_id(run_id)
         return bool(record and record.end_time and time.time() - record.end_time < PATIENCE)
+
+    def add_daemon_heartbeat(self, daemon_heartbeat: "DaemonHeartbeat") -> None:
+        """Note that a daemon works; when it is the monitor, each half minute, fail lost starting runs.
+
+        The monitor itself asks the launcher about no run before it has started.
+        """
+        super().add_daemon_heartbeat(daemon_heartbeat)
+        if daemon_heartbeat.daemon_type == "MONITORING":
+            self._fail_lost_starts()
+
+    def _fail_lost_starts(self) -> None:
+        starting = [DagsterRunStatus.STARTING]
+        for run in self.get_runs(RunsFilter(statuses=starting)):
+            health = self.run_launcher.check_run_worker_health(run)
+            now = self.get_run_by_id(run.run_id)
+            if health.status == WorkerStatus.NOT_FOUND and now and now.status in starting:
+                self.report_run_failed(run, health.msg)
+
+    def report_run_failed(
+        self,
+        dagster_run: DagsterRun,
+        message: str | None = None,
+        job_failure_data: JobFailureData | None = None,
+    ) -> DagsterEvent:
+        """Fail a run from outside of its process, unless all its steps had succeeded.
+
+        Such a run was killed before it could say so, and Dagster would refuse to run no step again.
+        """
+        if self._lease is not None or not self._is_all_done(dagster_run.run_id):
+            return super().report_run_failed(dagster_run, message, job_failure_data)
+        message = "All steps had succeeded when the run's process was lost."
+        event = DagsterEvent(
+            DagsterEventType.RUN_SUCCESS.value, dagster_run.job_name, message=message
+        )
+        self.report_dagster_event(event, run_id=dagster_run.run_id)
+        return event
+
+    def _is_all_done(self, run_id: str) -> bool:
+        run = self.get_run_by_id(run_id)
+        if run is None or run.status != DagsterRunStatus.STARTED:
+            return False
+        if run.execution_plan_snapshot_id is None:
+            return False
+        plan = self.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        events = self.all_logs(run_id, of_type=DagsterEventType.STEP_SUCCESS)
+        done = {event.step_key for event in events}
+        return bool(plan.step_keys_to_execute) and done.issuperset(plan.step_keys_to_execute)
+
+    def optimize_for_webserver(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        """Keep connections open, as Dagster does; one that PostgreSQL has cut is replaced in time.
+
+        Otherwise some requests after each restart of PostgreSQL end in an error.
+        """
+        sa.event.listen(sa.Pool, "checkout", _answers)
+        super().optimize_for_webserver(*arguments, **options)
 
     def dispose(self) -> None:
         """Let go of everything."""
@@ -253,13 +349,20 @@ class RunLauncher(DefaultRunLauncher):
         """Let `run_monitoring` ask."""
         return True
 
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch a run, which has no process yet: not that of an earlier try, nor its parent's."""
+        run = context.dagster_run
+        if run.tags.get(TAG):
+            self._instance.add_run_tags(run.run_id, {TAG: ""})
+        super().launch_run(context)
+
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Say whether a run that claims to be running has a process.
 
         Dagster fails a run for every answer but RUNNING and SUCCESS, so what cannot be known (the
         run began without a lease, the database is just back) is RUNNING too.
         """
-        if TAG not in run.tags or not self._lease_is_free(run.run_id):
+        if not run.tags.get(TAG) or not self._lease_is_free(run.run_id):
             self._missing.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         missing = time.monotonic() - self._missing.setdefault(run.run_id, time.monotonic())

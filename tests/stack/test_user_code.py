@@ -1,6 +1,7 @@
 import os
 import signal
 
+import psutil
 from platform_client import wait_for
 
 
@@ -14,6 +15,16 @@ def test_killed_it_comes_back_and_the_webserver_loads_it_again(stack):
     wait_for(lambda: stack.status()["user_code"]["restarts"] > before["restarts"], 30, "a restart")
     assert stack.wait_healthy("user_code", 30)["pid"] != before["pid"]
     wait_for(stack.location_is_loaded, 30, "the location")
+
+
+def test_when_only_the_process_that_has_loaded_the_code_is_killed_it_is_started_again(stack):
+    before = stack.wait_healthy("user_code", 30)
+    children = psutil.Process(before["pid"]).children()
+    [loaded] = [child for child in children if {"api", "grpc"} <= set(child.cmdline())]
+    loaded.kill()
+    wait_for(lambda: stack.status()["user_code"]["restarts"] > before["restarts"], 60, "a restart")
+    assert stack.wait_healthy("user_code", 30)["pid"] != before["pid"]
+    stack.wait_for_success(stack.launch_numbers())
 
 
 def test_it_is_a_code_server_that_can_reload(stack):

@@ -1,12 +1,23 @@
 import os
+import signal
 
 import pytest
-from platform_client import NUMBERS
+from platform_client import NUMBERS, wait_for
 
 
 def test_graphql_lists_runs(stack):
     answer = stack.graphql("query { runsOrError { __typename ... on Runs { results { runId } } } }")
     assert answer["runsOrError"]["__typename"] == "Runs"
+
+
+def test_the_first_requests_after_a_restart_of_postgresql_are_answered(stack):
+    query = "query { runsOrError { __typename } assetNodes { assetMaterializations(limit: 1) { runId } } }"
+    stack.graphql(query)  # opens connections, which the restart cuts
+    before = stack.wait_healthy("postgres", 30)
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_for(lambda: stack.status()["postgres"]["restarts"] > before["restarts"], 30, "a restart")
+    stack.wait_healthy("postgres", 30)
+    assert stack.graphql(query)["runsOrError"]["__typename"] == "Runs"
 
 
 def test_assets_are_materialized_through_the_queue_and_land_in_postgresql(stack):
