@@ -81,7 +81,7 @@ class Platform:
             method=method,
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with closing(opener.open(request, timeout=30)) as answer:
+        with closing(opener.open(request, timeout=120)) as answer:
             return answer.read()
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
