@@ -98,23 +98,21 @@ def answers(stack):
         return []
 
 
-def started(stack, services="mlflow", limit=None, **changes):
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "dagma.stack.init"],
-        env=environment.of_services(stack.loaded, [services], stack.environ()) | changes,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=limit,
-    )
+def command_line(stack, **changes):
+    return {
+        "args": [sys.executable, "-P", "-m", "dagma.stack.init"],
+        "env": environment.of_services(stack.loaded, ["mlflow"], stack.environ()) | changes,
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
 
 
-def init(stack, *args, **changes):
+def init(stack, limit=None, **changes):
     """Exit code and output."""
-    with started(stack, *args, **changes) as process:
-        output, _ = process.communicate(timeout=LONG)
-    return process.returncode, output
+    done = subprocess.run(**command_line(stack, **changes), timeout=LONG, preexec_fn=limit)
+    return done.returncode, done.stdout
 
 
 def execute(stack, statement):
@@ -203,7 +201,12 @@ ALL = {"postgres", "dagster", "mlflow", "analytics"}
 
 
 def test_older_schemas_are_dumped_and_migrated(live):
-    code, said = init(live)
+    [(identifier,)] = live.rows("SELECT system_identifier FROM pg_control_system()")
+    backups = live.base / "h-backups"
+    backups.mkdir(mode=0o700)
+    (backups / f"dagma-20200101T000000Z-{identifier}-dagster-0.0.dump").touch()
+    (backups / f".dagma-20200101T000000Z-{identifier}-mlflow-0.0.dump").touch()  # of a killed start
+    code, said = init(live, DAGMA_BACKUPS_KEPT="1")
     assert code == 0, said
     for name, installed in NOW.items():
         [dump] = dumps(live, f"{name}-0.1.dump")
@@ -217,8 +220,7 @@ def test_older_schemas_are_dumped_and_migrated(live):
         assert text
         assert f" {column} " not in text
         assert has_later(live, name)
-    assert stat.S_IMODE(dump.parent.stat().st_mode) == 0o700
-    assert len(list(dump.parent.iterdir())) == 2
+    assert len(list(backups.iterdir())) == 2
     assert live.rows("SELECT value FROM kvs WHERE key = 'kept'") == [("yes",)]
     assert remembered(live) == {**NOW, "analytics": "-"}
     assert (marks(live), databases(live)) == ([], ALL)
@@ -244,6 +246,7 @@ def test_a_failed_migration_is_put_back_and_the_other_one_is_remembered(live):
     assert has_later(live, "mlflow")
     assert remembered(live) == {"dagster": "0.1", "mlflow": NOW["mlflow"], "analytics": "-"}
     assert (marks(live), databases(live)) == ([], ALL)
+    assert stat.S_IMODE((live.base / "h-backups").stat().st_mode) == 0o700
 
     change(live, "dagster", "DROP TABLE idx_backfill_tags_backfill_id")
     code, said = init(live)
@@ -274,7 +277,7 @@ def test_a_killed_migration_is_put_back_and_done_again_by_the_next_start(live):
     with live.database("postgres", "dagster") as cursor:
         # Stops the migration, after half of its steps, and not the dump.
         cursor.execute("LOCK TABLE concurrency_limits IN ROW EXCLUSIVE MODE")
-        with started(live) as process:
+        with subprocess.Popen(**command_line(live)) as process:
             blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
             wait_for(lambda: live.rows(blocked), LONG, "the migration to wait for the lock")
             process.kill()
