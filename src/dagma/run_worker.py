@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,8 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 log = logging.getLogger(__name__)
 
+#: In the environment of the stack's services, see `dagma.stack.environment`.
+SUPERVISED = "DAGMA_SUPERVISED"
 #: Tag of a run that has, or had, a lease: the host and process that execute it.
 TAG = "dagma/run_worker"
 #: Seconds for which a lease must be missing; a lost connection is replaced sooner than that.
@@ -50,6 +53,28 @@ _END = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEvent
 _AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 #: Names of the places of Dagster's EventLogConsumerDaemon.
 _RETRIES = "EVENT_LOG_CONSUMER_CURSOR-"
+
+
+def undo_dotenv() -> None:
+    """Take back what Dagster's commands put over a service's environment from `.env`.
+
+    Before they make the instance they read the file of the current directory by rules of their own:
+    it wins over the environment, `$` has a meaning, and secrets go to every child. The stack has
+    read it already, and started the service with what the service should have.
+    """
+    if SUPERVISED not in os.environ or not Path(".env").is_file():
+        return
+    import psutil  # not in the images, where no .env lies
+    from dotenv import dotenv_values
+
+    started_with = psutil.Process().environ()
+    for name, value in dotenv_values(".env").items():
+        if value is None or os.environ.get(name) != value:
+            continue
+        if name in started_with:
+            os.environ[name] = started_with[name]
+        else:
+            del os.environ[name]
 
 
 def lock_key(run_id: str) -> int:
@@ -137,6 +162,10 @@ class Instance(DagsterInstance):
     #: The daemon could not retry a run since its code location is away.
     retry_is_open = False
     _lease: Lease | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **options)
+        undo_dotenv()
 
     @classmethod
     def config_schema(cls) -> Mapping[str, Any]:
