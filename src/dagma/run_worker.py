@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: In the environment of the stack's services, see `dagma.stack.environment`.
+SUPERVISED = "DAGMA_SUPERVISED"
 #: Tag of a run that has, or had, a lease: the host and process that execute it.
 TAG = "dagma/run_worker"
 #: Seconds for which a lease must be missing; a lost connection is replaced sooner than that.
@@ -76,6 +79,28 @@ _TICKS = {end: Field(IntSource, is_required=False) for end in ("skipped", "failu
 _AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 #: Names of the places of Dagster's EventLogConsumerDaemon.
 _RETRIES = "EVENT_LOG_CONSUMER_CURSOR-"
+
+
+def undo_dotenv() -> None:
+    """Take back what Dagster's commands put over a service's environment from `.env`.
+
+    Before they make the instance they read the file of the current directory by rules of their own:
+    it wins over the environment, `$` has a meaning, and secrets go to every child. The stack has
+    read it already, and started the service with what the service should have.
+    """
+    if SUPERVISED not in os.environ or not Path(".env").is_file():
+        return
+    import psutil  # not in the images, where no .env lies
+    from dotenv import dotenv_values
+
+    started_with = psutil.Process().environ()
+    for name, value in dotenv_values(".env").items():
+        if value is None or os.environ.get(name) != value:
+            continue
+        if name in started_with:
+            os.environ[name] = started_with[name]
+        else:
+            del os.environ[name]
 
 
 def lock_key(run_id: str) -> int:
@@ -200,6 +225,7 @@ class Instance(DagsterInstance):
     ) -> None:
         super().__init__(*arguments, **options)
         self._tick_retention = tick_retention_days
+        undo_dotenv()
 
     @classmethod
     def config_schema(cls) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """From the corpus to neighbours in Qdrant and dbt's models, tracked in MLflow; and without MLflow."""
 
+import gc
 import json
 import os
 import signal
@@ -89,6 +90,7 @@ def test_the_embedded_engine_answers_a_neighbour_query(stack, whole_run):
         found = client.query_points(ALIAS, query=point_id("garlic"), limit=3).points
     assert len(found) == 3
     assert "garlic" not in {point.payload["ingredient"] for point in found}
+    gc.collect()
 
 
 @pytest.fixture

@@ -54,6 +54,20 @@ def test_the_recipes_job_runs_every_check(repository):
     assert len(checks) == 6
 
 
+def test_people_read_what_each_job_schedule_sensor_asset_and_check_is_for(repository):
+    assets = repository.asset_graph
+    automation = [*repository.schedule_defs, *repository.sensor_defs]
+    described = {one.name: one.description for one in (*repository.get_all_jobs(), *automation)}
+    described |= {
+        key.to_user_string(): assets.get(key).description for key in assets.get_all_asset_keys()
+    }
+    specs = [assets.get_check_spec(key) for key in assets.asset_check_keys]
+    described |= {spec.key.to_user_string(): spec.description for spec in specs}
+    del described["__ASSET_JOB"]  # Dagster's own
+    wrong = {name: text for name, text in described.items() if not text or "None" in text}
+    assert wrong == {}
+
+
 def test_jobs_run_in_the_process_of_the_run(repository):
     assert repository.get_job("numbers").executor_def.name == "in_process"
 

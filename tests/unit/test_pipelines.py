@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from dagma.components import Pipeline
+from dagma.components.pipeline import Step
 from dagma.definitions import defs
 from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.io.resources import resources as io_managers
@@ -166,3 +167,5 @@ def test_dg_checks_the_yaml(tmp_path):
     assert done.returncode == 1
     assert "dice/defs.yaml:8" in done.stdout + done.stderr
     assert "'parms' was unexpected" in done.stdout + done.stderr
+    allowed = ", ".join(repr(key) for key in Step.model_fields)
+    assert f"'parms' is not one of [{allowed}]" in done.stdout + done.stderr

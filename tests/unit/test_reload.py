@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -36,6 +37,21 @@ def test_code_is_checked_in_the_folder_and_environment_of_its_server(server):
     assert first == "ours does not load; what was loaded before goes on serving."
     assert lines[0] == "  | NameError: name 'undefined_name' is not defined"
     assert any("ours.py" in line and "line 2" in line for line in lines)
+
+
+def test_code_is_checked_by_the_interpreter_of_its_server(tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho checked by the other one\nexit 1\n")
+    program.chmod(0o700)
+    environ = os.environ | {"DAGMA_CODE_MODULE": "ours", "PATH": str(tmp_path)}
+    with psutil.Popen(["python", "60"], executable=shutil.which("sleep"), env=environ) as process:
+        try:
+            while "DAGMA_CODE_MODULE" not in process.environ():
+                time.sleep(0.01)
+            with pytest.raises(CodeError, match="checked by the other one"):
+                reload.check(psutil.Process(process.pid))
+        finally:
+            process.kill()
 
 
 def test_an_explanation_is_short_and_is_all_there_is_without_a_log():

@@ -1,3 +1,4 @@
+import gc
 import re
 import subprocess
 import sys
@@ -20,6 +21,14 @@ from dagma.defs.vectors.qdrant import QdrantResource
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )
+
+
+@pytest.fixture(autouse=True)
+def garbage():
+    """Collects them while the mark holds, not at the end of all tests."""
+    yield
+    gc.collect()
+
 
 PAGE = (Path(__file__).parents[2] / "docs/vectors.md").read_text()
 NAMES = ["salt", "sugar", "flour", "garlic"]

@@ -16,10 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 RESULT = "result"
 
 
+def _name_the_keys(schema: dict[str, Any]) -> None:
+    """Let a validator of the schema say which keys there are, beside which one there is not."""
+    schema["propertyNames"] = {"enum": list(schema["properties"])}
+
+
 class _Keys(BaseModel):
     """A mapping of the YAML file: says which keys there are when another is used."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_name_the_keys)
 
     @model_validator(mode="before")
     @classmethod
@@ -211,7 +216,7 @@ class Pipeline(dg.Component):
                 for name, step in self.model.steps.items()
             },
         )
-        return graph.to_job()
+        return graph.to_job(description=f"Runs {', '.join(self.model.steps)}, as the YAML says.")
 
     def _op(self, name: str) -> dg.OpDefinition:
         step = self.model.steps[name]

@@ -8,6 +8,7 @@ code server every second and follow by themselves.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -52,11 +53,15 @@ def check(server: psutil.Process) -> None:
     Raises:
         CodeError: It does not load.
     """
-    module = server.environ()["DAGMA_CODE_MODULE"]
+    environ = server.environ()
+    module = environ["DAGMA_CODE_MODULE"]
+    # By the name that the server was started with: ours may have other packages than its has, as in
+    # `nix develop` beside `nix run .#stack`.
+    python = shutil.which(server.cmdline()[0], path=environ.get("PATH")) or sys.executable
     command = ("-P", "-W", "ignore", "-m", "dagster", "definitions", "validate")
     done = subprocess.run(
-        [sys.executable, *command, "--log-format", "json", "--module-name", module],
-        env=server.environ(),
+        [python, *command, "--log-format", "json", "--module-name", module],
+        env=environ,
         cwd=server.cwd(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -18,4 +18,8 @@ def recipe_ingredients(normalized_recipes: DataFrame) -> DataFrame:
     return normalized_recipes
 
 
-analytics = dg.define_asset_job("analytics", selection=dg.AssetSelection.groups(GROUP))
+analytics = dg.define_asset_job(
+    "analytics",
+    selection=dg.AssetSelection.groups(GROUP),
+    description="Writes the recipes to PostgreSQL, then builds and tests dbt's models on them.",
+)

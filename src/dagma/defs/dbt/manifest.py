@@ -112,11 +112,14 @@ class Manifest:
         return owner if owner and owner.startswith("model.") else None
 
     def _check(self, test: Node, model: str) -> dg.AssetCheckSpec:
-        generic = test.get("test_metadata") or {}
+        # A test in SQL has it in its config, one in YAML maybe beside its name.
+        text = test["config"].get("description") or test["description"]
+        if generic := test.get("test_metadata"):
+            text = text or f"{test.get('column_name')}: {generic['name']}"
         return dg.AssetCheckSpec(
             test["name"],
             asset=self._key(model),
-            description=test["description"] or f"{test.get('column_name')}: {generic.get('name')}",
+            description=text or None,
             blocking=test["config"]["severity"].lower() == "error",
             metadata={UNIQUE_ID: test["unique_id"]},
         )

@@ -75,4 +75,8 @@ def source_ingredients(source_recipes: DataFrame) -> dg.Output[DataFrame]:
     )
 
 
-ingest_source = dg.define_asset_job("ingest_source", selection=dg.AssetSelection.groups(GROUP))
+ingest_source = dg.define_asset_job(
+    "ingest_source",
+    selection=dg.AssetSelection.groups(GROUP),
+    description="Reads one file of the inbox, which is a partition.",
+)

@@ -69,6 +69,7 @@ expire_daily = dg.ScheduleDefinition(
     job=expire_partitions,
     cron_schedule="0 4 * * *",
     execution_timezone=zone(),
+    description="Reports, or removes, partitions of the inbox past DAGMA_RETENTION_DAYS.",
     default_status=(
         dg.DefaultScheduleStatus.RUNNING
         if os.environ.get(DAYS)

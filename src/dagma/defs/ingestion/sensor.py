@@ -23,6 +23,7 @@ AT_ONCE = 100
     job=ingest_source,
     minimum_interval_seconds=sensor_interval(),
     default_status=default_status(),
+    description="Takes files of the inbox, and files them away by how their runs ended.",
 )
 def recipe_inbox(context: dg.SensorEvaluationContext, inbox: Inbox) -> dg.SensorResult:
     """Take new files of the inbox, request their runs, and file them away by how these ended."""

@@ -24,7 +24,11 @@ SHRINKAGE = 0.1
 _one_at_a_time = threading.Lock()
 
 
-@dg.run_failure_sensor(minimum_interval_seconds=sensor_interval(), default_status=default_status())
+@dg.run_failure_sensor(
+    minimum_interval_seconds=sensor_interval(),
+    default_status=default_status(),
+    description="Tells the webhook about a run that failed and is not started again.",
+)
 def notify_failure(context: dg.RunFailureSensorContext, webhook: Webhook) -> None:
     """Tell the webhook about a run that failed and is not started again."""
     run = context.dagster_run
@@ -39,6 +43,7 @@ def notify_failure(context: dg.RunFailureSensorContext, webhook: Webhook) -> Non
     run_status=dg.DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=sensor_interval(),
     default_status=default_status(),
+    description="Tells the webhook about a run that succeeded.",
 )
 def notify_success(context: dg.RunStatusSensorContext, webhook: Webhook) -> None:
     """Tell the webhook about a run that succeeded."""
@@ -49,6 +54,7 @@ def notify_success(context: dg.RunStatusSensorContext, webhook: Webhook) -> None
     asset_key=dg.AssetKey("normalized_recipes"),
     minimum_interval_seconds=sensor_interval(),
     default_status=default_status(),
+    description="Tells the webhook when the corpus lost a tenth of its recipes.",
 )
 def watch_corpus_size(
     context: dg.SensorEvaluationContext, asset_event: dg.EventLogEntry, webhook: Webhook

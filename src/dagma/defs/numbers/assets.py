@@ -36,4 +36,8 @@ def viz_ready_data(sum_numbers: int) -> dg.Output[dict[str, list[object]]]:
     return dg.Output(data, metadata={"preview": dg.MetadataValue.md(preview)})
 
 
-numbers = dg.define_asset_job("numbers", selection=dg.AssetSelection.groups(GROUP))
+numbers = dg.define_asset_job(
+    "numbers",
+    selection=dg.AssetSelection.groups(GROUP),
+    description="The three assets of numbers; the quickest way to see a run.",
+)

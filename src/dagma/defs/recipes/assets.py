@@ -70,5 +70,7 @@ def normalized_recipes(raw_recipes: DataFrame, recipes_source: RecipesSource) ->
 
 
 recipes = dg.define_asset_job(
-    "recipes", selection=dg.AssetSelection.assets("raw_recipes", "normalized_recipes")
+    "recipes",
+    selection=dg.AssetSelection.assets("raw_recipes", "normalized_recipes"),
+    description="Reads the corpus and tidies it.",
 )

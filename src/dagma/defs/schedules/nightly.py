@@ -6,7 +6,9 @@ from dagma.defs.schedules.clock import nightly, zone
 
 #: What is downstream is found when the definitions are loaded, so new assets take part.
 retraining = dg.define_asset_job(
-    "retraining", selection=dg.AssetSelection.assets("raw_recipes").downstream()
+    "retraining",
+    selection=dg.AssetSelection.assets("raw_recipes").downstream(),
+    description="Materializes raw_recipes and all that is downstream of it.",
 )
 
 nightly_retraining = dg.ScheduleDefinition(
@@ -15,5 +17,5 @@ nightly_retraining = dg.ScheduleDefinition(
     cron_schedule=nightly(),
     execution_timezone=zone(),
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Materializes raw_recipes and all that is downstream of it.",
+    description="Runs the job retraining every night.",
 )
