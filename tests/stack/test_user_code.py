@@ -24,6 +24,7 @@ def test_when_only_the_process_that_has_loaded_the_code_is_killed_it_is_started_
     loaded.kill()
     wait_for(lambda: stack.status()["user_code"]["restarts"] > before["restarts"], 60, "a restart")
     assert stack.wait_healthy("user_code", 30)["pid"] != before["pid"]
+    wait_for(stack.location_is_loaded, 30, "the location")
     stack.wait_for_success(stack.launch_numbers())
 
 
