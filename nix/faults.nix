@@ -22,7 +22,7 @@ pkgs.writeShellApplication {
     ${stack.certificates}
     export PYTHONDONTWRITEBYTECODE=1
     exec python -m pytest -c ${tests}/pyproject.toml -p no:cacheprovider ${tests}/tests/faults \
-      --repetitions 10 --storm 200 "$@"
+      -o faulthandler_timeout=0 --repetitions 10 --storm 200 "$@"
   '';
   meta.mainProgram = "faults";
 }
