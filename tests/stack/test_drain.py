@@ -3,30 +3,24 @@
 import signal
 
 import pytest
-from live_stack import LONG, a_stack, wait_for
-from test_run_worker import CODE, begin, others, status
+from live_stack import LONG
+from patient_stack import WAIT, a_patient_stack, begin, others, status
+from platform_client import wait_for
 
 from dagma.stack import supervisor
 
-WAIT = {
-    "repositoryLocationName": "dagma",
-    "repositoryName": "__repository__",
-    "jobName": "wait",
-}
-
 
 @pytest.fixture(scope="module")
-def a_patient_stack(tmp_path_factory):
+def stopped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t")
-    with a_stack(DAGMA_CODE_MODULE="patient", TEST_FOLDER=str(folder)) as live:
-        (live.work / "patient.py").write_text(CODE)
+    with a_patient_stack(folder) as live:
         yield live, folder
 
 
 @pytest.fixture
-def patient(a_patient_stack):
+def patient(stopped):
     """The stack, up, with no run in it, and a folder where no asset has begun."""
-    stack, folder = a_patient_stack
+    stack, folder = stopped
     for file in folder.iterdir():
         file.unlink()
     stack.dagma("up", "-d", "minimal")

@@ -1,6 +1,5 @@
 """Pruning real runs that were made to look old, in a database of its own on the stack's PostgreSQL."""
 
-import fcntl
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from dagma.run_worker import database
 from dagma.stack import prune, settings
+from dagma.stack.lock import alone
 
 DAYS = 30
 LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c", "d"])
@@ -418,6 +418,5 @@ def test_the_command_prunes_the_running_stack(stack):
 
 
 def test_a_second_one_at_the_same_time_is_refused(stack):
-    with (stack.home / "run/prune.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(stack.home / "run", AssertionError()):
         assert "Another `dagma prune` is at work" in stack.dagma("prune", fails=True)

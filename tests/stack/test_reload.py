@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from live_stack import a_stack, wait_for
-from test_run_worker import CODE, begin, others, status
+from patient_stack import CODE, a_patient_stack, begin, others, status
+from platform_client import wait_for
 
 #: A sensor that only the new code has: its ticks show that the daemon has followed.
 SENSOR = """
@@ -23,8 +23,7 @@ def with_sensor(name):
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t")
-    with a_stack(DAGMA_CODE_MODULE="patient", TEST_FOLDER=str(folder)) as live:
-        (live.work / "patient.py").write_text(CODE)
+    with a_patient_stack(folder) as live:
         live.dagma("up", "-d", "minimal")
         yield live, folder
 

@@ -5,52 +5,15 @@ import signal
 import time
 
 import pytest
-from live_stack import a_stack, wait_for
-
-CODE = """
-import os, pathlib, time
-import dagster as dg
-
-@dg.asset
-def patient():
-    here = pathlib.Path(os.environ["TEST_FOLDER"])
-    (here / f"began-{os.getpid()}").touch()
-    while not (here / "go").exists():
-        time.sleep(0.1)
-
-job = dg.define_asset_job("wait", selection=[patient])
-defs = dg.Definitions(assets=[patient], jobs=[job], executor=dg.in_process_executor)
-"""
+from patient_stack import a_patient_stack, begin, others, status
+from platform_client import wait_for
 
 
 @pytest.fixture
-def patient(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("t")
-    with a_stack(DAGMA_CODE_MODULE="patient", TEST_FOLDER=str(folder)) as live:
-        (live.work / "patient.py").write_text(CODE)
+def patient(tmp_path):
+    with a_patient_stack(tmp_path) as live:
         live.dagma("up", "-d", "minimal")
-        yield live, folder
-
-
-def status(stack, run_id):
-    return stack.rows("SELECT status FROM runs WHERE run_id = %s", run_id)[0][0]
-
-
-def others(stack, run_id):
-    return stack.rows("SELECT run_id FROM runs WHERE run_id != %s", run_id)
-
-
-def begin(stack, folder):
-    """Launch the job and wait until its asset waits."""
-    selector = {
-        "repositoryLocationName": "dagma",
-        "repositoryName": "__repository__",
-        "jobName": "wait",
-    }
-    run_id = stack.launch(selector)
-    wait_for(lambda: list(folder.glob("began-*")), 60, "the asset")
-    wait_for(lambda: status(stack, run_id) == "STARTED", 10, "the run to be STARTED")
-    return run_id
+        yield live, tmp_path
 
 
 def test_a_run_whose_process_is_killed_fails_and_is_run_again(patient):

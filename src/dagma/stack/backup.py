@@ -7,7 +7,6 @@ table. The file has a temporary name until it is complete and on the disk.
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
 from dagma.stack.dumps import beyond, sync
 from dagma.stack.layout import Layout
+from dagma.stack.lock import alone
 from dagma.stack.prepare import unedited
 from dagma.stack.settings import Loaded, Settings
 
@@ -66,7 +66,7 @@ def write(stack: Stack, directory: Path, say: Say) -> Path:
     _place(stack, directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(directory):
+        with alone(directory, BackupError(f"Another backup is being written in {directory}.")):
             for left in directory.glob(f"{TEMPORARY}*"):
                 left.unlink()
             done = _write(stack, directory, say)
@@ -110,19 +110,6 @@ def trees(settings: Settings) -> list[tuple[str, Path, str]]:
                 f"{path} holds DAGMA_HOME and cannot be told apart: move one of them."
             )
     return found
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep another backup out of this directory."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise BackupError(f"Another backup is being written in {directory}.") from error
-    finally:
-        os.close(descriptor)
 
 
 def _write(stack: Stack, directory: Path, say: Say) -> Path:

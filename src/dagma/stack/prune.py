@@ -7,7 +7,6 @@ on. Nobody has to wait for it, for only rows and files of finished runs are touc
 """
 
 import contextlib
-import fcntl
 import re
 import shutil
 import time
@@ -34,6 +33,7 @@ from dagma.errors import StackError
 from dagma.run_worker import database
 from dagma.stack import instance as instances
 from dagma.stack.control import Stack
+from dagma.stack.lock import alone
 from dagma.stack.settings import Settings
 
 #: Told of each step, in one line.
@@ -133,21 +133,12 @@ def prune(stack: Stack, say: Say, dry_run: bool) -> None:
     """
     stack.require_postgres()
     try:
-        with _alone(stack.layout.run), instances.connect(stack.loaded) as instance:
+        busy = StackError("Another `dagma prune` is at work here.")
+        with alone(stack.layout.run, busy), instances.connect(stack.loaded) as instance:
             Pruning(instance, stack.settings, dry_run).all(say)
     except (sa.exc.SQLAlchemyError, DagsterError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise StackError(f"Not everything was pruned, try again later: {reason}.") from error
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    with (directory / "prune.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StackError("Another `dagma prune` is at work here.") from error
-        yield
 
 
 @dataclass

@@ -5,7 +5,6 @@ Until the last step, a few renames, nothing of the present state is touched; and
 
 import contextlib
 import datetime
-import fcntl
 import os
 import re
 import shutil
@@ -38,6 +37,7 @@ from dagma.stack.archive import Archive
 from dagma.stack.backup import Say
 from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
+from dagma.stack.lock import alone
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded, Settings
 
@@ -168,16 +168,10 @@ def _alone(places: list[Place]) -> Iterator[None]:
     parent = places[-1][0].parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(parent, os.O_RDONLY)
     except OSError as error:
         raise BackupError(f"{parent} cannot be used: {error.strerror}.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with alone(parent, BackupError(f"Another restore is at work in {parent}.")):
         yield
-    except BlockingIOError as error:
-        raise BackupError(f"Another restore is at work in {parent}.") from error
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
