@@ -191,6 +191,7 @@ let
   # classes that dagster.yaml names are for webserver and daemon too.
   instanceModules = [
     "__init__.py"
+    "instance.py"
     "run_worker.py"
   ];
   instance = layer {

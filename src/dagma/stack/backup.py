@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from rich.filesize import decimal
+
 from dagma.errors import BackupError
 from dagma.stack import dumps, migrations, topology
 from dagma.stack.applications import Application, applications, connected
@@ -131,7 +133,7 @@ def _write(stack: Stack, directory: Path, say: Say) -> Path:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    say(f"{len(manifest.files)} files, {_megabytes(target.stat().st_size)}.")
+    say(f"{len(manifest.files)} files, {decimal(target.stat().st_size)}.")
     return target
 
 
@@ -181,7 +183,7 @@ def _dump(
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         writer.add(f"databases/{application.name}.dump", file, size)
-    say(f"Dumped the database {application.database}: {_megabytes(size)}.")
+    say(f"Dumped the database {application.database}: {decimal(size)}.")
 
 
 def _tree(writer: Writer, part: str, tree: Path, spool: Path, say: Say, what: str) -> None:
@@ -201,7 +203,7 @@ def _tree(writer: Writer, part: str, tree: Path, spool: Path, say: Say, what: st
             writer.add(f"{part}/{path.relative_to(tree).as_posix()}", file, size)
         count, total = count + 1, total + size
     if count or left_out:
-        say(f"Copied {what}: {count} files, {_megabytes(total)}.")
+        say(f"Copied {what}: {count} files, {decimal(total)}.")
     if left_out:
         say(f"Left out {left_out} links and special files of {tree}.")
 
@@ -269,7 +271,7 @@ def _server(stack: Stack, writer: Writer, spool: Path, say: Say) -> None:
         size = file.tell()
         file.seek(0)
         writer.add(SNAPSHOT, file, size)
-    say(f"Took a snapshot of Qdrant's server: {_megabytes(size)}.")
+    say(f"Took a snapshot of Qdrant's server: {decimal(size)}.")
 
 
 class _Qdrant:
@@ -286,7 +288,3 @@ class _Qdrant:
         """The answer, a file; raises OSError."""
         request = urllib.request.Request(self._url + path, headers=self._headers, method=method)
         return self._opener.open(request, timeout=SNAPSHOT_PATIENCE)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

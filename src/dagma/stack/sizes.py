@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from dagma.errors import DagmaError
 from dagma.stack import passwords
 from dagma.stack.layout import Layout
@@ -46,10 +48,10 @@ class Sizes:
     complete: bool
 
     def __str__(self) -> str:
-        """One line for the user, in gigabytes."""
-        parts = [f"{LABELS[name]} {_gigabytes(size)}" for name, size in self.parts.items()]
+        """One line for the user."""
+        parts = [f"{LABELS[name]} {decimal(size)}" for name, size in self.parts.items()]
         bound = "" if self.complete else "more than "
-        return f"state {bound}{_gigabytes(sum(self.parts.values()))} GB: {', '.join(parts)}"
+        return f"state {bound}{decimal(sum(self.parts.values()))}: {', '.join(parts)}"
 
 
 def measure(settings: Settings, databases: bool) -> Sizes:
@@ -134,7 +136,3 @@ class _Walk:
             except OSError:
                 self.complete = False
         return total
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}"

@@ -24,7 +24,7 @@ def test_a_service_has_what_the_stack_gave_it_whatever_dagster_reads_in_dotenv(
     tmp_path, service, found
 ):
     (tmp_path / "dagster.yaml").write_text(
-        "instance_class: {module: dagma.run_worker, class: Instance}\n"
+        "instance_class: {module: dagma.instance, class: Instance}\n"
     )
     (tmp_path / ".env").write_text("MINE=file\nONLY_THERE=secret\nSAME=1\n")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("DAGMA_")}
