@@ -83,8 +83,10 @@ in
     group = "dagma";
     title = "Dagma user code";
     command = [
-      "dagster"
-      "code-server"
+      "python"
+      "-P"
+      "-m"
+      "dagma.code_server"
       "start"
       "--host"
       "0.0.0.0"

@@ -6,6 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 from compose import ONCE, OURS, SERVERS
 from platform_client import NUMBERS, wait_for
@@ -110,6 +111,17 @@ def test_a_killed_container_is_back_with_the_history_of_runs(compose, service):
     wait_for(compose.location_is_loaded, 60, "the code location")
     assert compose.run_status(run_id) == "SUCCESS"
     compose.wait_for_success(compose.launch_numbers())
+
+
+def test_loaded_code_that_is_killed_in_its_container_is_loaded_again(compose):
+    before = compose.inspect("user_code")["State"]["Pid"]
+    [loaded] = [one for one in psutil.Process(before).children() if "grpc" in one.cmdline()]
+    loaded.kill()
+    wait_for(
+        lambda: compose.inspect("user_code")["State"]["Pid"] not in (0, before), 60, "a restart"
+    )
+    wait_for(lambda: compose.healthy("user_code"), 60, "user_code healthy")
+    wait_for(compose.location_is_loaded, 60, "the code location")
 
 
 @pytest.mark.parametrize("service", OURS)

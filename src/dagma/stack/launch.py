@@ -3,21 +3,18 @@
 Importing takes most of the time to a healthy service. Here it is done without garbage collection,
 which saves a sixth of it, and, for what loads the code location, while the user code's server is
 still starting: then the wait for its port, which also spares a failed attempt to load it.
-
-`dagster code-server` goes on without the child that has loaded the code, answering every question
-with an error. Here it ends then, so that whoever supervises it starts it again.
 """
 
 import gc
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+
+from dagma import code_server
 
 #: Module with the function `main` of each program.
 PROGRAMS = {
@@ -27,11 +24,6 @@ PROGRAMS = {
 }
 AFTER_USER_CODE = "--after-user-code"
 CODE_SERVER = "code-server"
-#: Seconds between two looks of the code server at its child, and how many in a row it must be gone.
-PULSE = 1.0
-LOOKS = 3
-#: What it says for ever about a child that was killed before it had loaded the code.
-KILLED = f"gRPC server exited with return code -{signal.SIGKILL} while starting up"
 #: Seconds to wait for the user code; then we start without it, and its error shows in the interface.
 PATIENCE = 60.0
 
@@ -46,7 +38,7 @@ def main() -> None:
     if waits:
         wait_for_port(host, port, PATIENCE)
     if CODE_SERVER in rest:
-        threading.Thread(target=end_without_code, args=(host, port), daemon=True).start()
+        code_server.watch(port)
     sys.argv = [program, *rest]
     sys.exit(run())
 
@@ -82,45 +74,6 @@ def wait_for_port(host: str, port: int, patience: float) -> bool:
         else:
             return True
     return False
-
-
-def end_without_code(host: str, port: int) -> None:
-    """Wait until this process, a code server, has lost the child that has loaded the code; end it.
-
-    Runs in progress are other processes; they go on.
-
-    Args:
-        host: Its own address.
-        port: Its own port.
-    """
-    client = import_module("dagster._grpc.client").DagsterGrpcClient(host=host, port=port)
-    missed = 0
-    while missed < LOOKS:
-        time.sleep(PULSE)
-        missed = missed + 1 if _code_is_gone(client) else 0
-    print("The process that had loaded the code is gone; starting again.", flush=True)
-    os._exit(1)
-
-
-def _code_is_gone(client: Any) -> bool:  # noqa: ANN401
-    """Whether the server answers, but has no child to ask; one that is only busy is there.
-
-    Code that does not load is something else: its error is what the server has to show.
-    """
-    from dagster._core.errors import DagsterUserCodeUnreachableError
-
-    try:
-        client.get_server_id()
-    except DagsterUserCodeUnreachableError:
-        pass
-    else:
-        return False
-    try:
-        answer = client.list_repositories()  # the server's own: why the code did not load
-    except DagsterUserCodeUnreachableError as error:
-        why: Any = error.__cause__
-        return why.code().name == "UNKNOWN" and "UNAVAILABLE" in why.details()
-    return bool(KILLED in answer)
 
 
 if __name__ == "__main__":
