@@ -170,7 +170,9 @@ class Peer:
         context = self.folder / image
         context.mkdir()
         (context / "Dockerfile").write_text(DOCKERFILE)
-        names = sorted({name for group in PEER_IMAGES[image] for name in self.lock["roles"][group]})
+        names = sorted(
+            {name for group in PEER_IMAGES[image] for name in self.lock["roles"][group]["packages"]}
+        )
         pins = [f"{name}=={self.lock['packages'][name]['version']}\n" for name in names]
         (context / "requirements.txt").write_text("".join(pins))
         source = context / "src"
