@@ -2,7 +2,8 @@
 
 Importing takes most of the time to a healthy service. Here it is done without garbage collection,
 which saves a sixth of it, and, for what loads the code location, while the user code's server is
-still starting: then the wait for its port, which also spares a failed attempt to load it.
+still starting: then the wait for its port, which also spares a failed attempt to load it, and for
+the database.
 
 `dagster code-server` goes on without the child that has loaded the code, answering every question
 with an error. Here it ends then, so that whoever supervises it starts it again.
@@ -45,6 +46,7 @@ def main() -> None:
     host, port = os.environ["DAGMA_USER_CODE_HOST"], int(os.environ["USER_CODE_PORT"])
     if waits:
         wait_for_port(host, port, PATIENCE)
+        wait_for_database()
     if CODE_SERVER in rest:
         threading.Thread(target=end_without_code, args=(host, port), daemon=True).start()
     sys.argv = [program, *rest]
@@ -82,6 +84,17 @@ def wait_for_port(host: str, port: int, patience: float) -> bool:
         else:
             return True
     return False
+
+
+def wait_for_database() -> None:
+    """Wait until Dagster's database answers; end where it refuses us."""
+    from dagma import databases
+    from dagma.errors import DagmaError
+
+    try:
+        databases.wait_for(os.environ["DAGMA_POSTGRES_URL"])
+    except DagmaError as error:
+        sys.exit(f"dagma: {error}")
 
 
 def end_without_code(host: str, port: int) -> None:
