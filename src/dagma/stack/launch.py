@@ -6,7 +6,8 @@ still starting: then the wait for its port, which also spares a failed attempt t
 the database.
 
 `dagster code-server` goes on without the child that has loaded the code, answering every question
-with an error. Here it ends then, so that whoever supervises it starts it again.
+with an error. Here it ends then, so that whoever supervises it starts it again. So does the daemon
+when the clock was set back: its loops would wait until the clock is where it had been.
 """
 
 import gc
@@ -27,10 +28,12 @@ PROGRAMS = {
     "dagster-daemon": "dagster._daemon.cli",
 }
 AFTER_USER_CODE = "--after-user-code"
-CODE_SERVER = "code-server"
+CODE_SERVER, DAEMON = "code-server", "dagster-daemon"
 #: Seconds between two looks of the code server at its child, and how many in a row it must be gone.
 PULSE = 1.0
 LOOKS = 3
+#: Seconds by which the clock must have been set back between two looks.
+SETBACK = 5.0
 #: What it says for ever about a child that was killed before it had loaded the code.
 KILLED = f"gRPC server exited with return code -{signal.SIGKILL} while starting up"
 #: Seconds to wait for the user code; then we start without it, and its error shows in the interface.
@@ -49,6 +52,8 @@ def main() -> None:
         wait_for_database()
     if CODE_SERVER in rest:
         threading.Thread(target=end_without_code, args=(host, port), daemon=True).start()
+    if program == DAEMON:
+        threading.Thread(target=end_after_setback, daemon=True).start()
     sys.argv = [program, *rest]
     sys.exit(run())
 
@@ -95,6 +100,16 @@ def wait_for_database() -> None:
         databases.wait_for(os.environ["DAGMA_POSTGRES_URL"])
     except DagmaError as error:
         sys.exit(f"dagma: {error}")
+
+
+def end_after_setback() -> None:
+    """Wait until the clock was set back; end this process, the daemon."""
+    before = time.time() - time.monotonic()
+    while (now := time.time() - time.monotonic()) > before - SETBACK:
+        before = now  # summed up, an adjustment that is slow would count
+        time.sleep(PULSE)
+    print(f"The clock was set back by {before - now:.0f} s; starting again.", flush=True)
+    os._exit(1)
 
 
 def end_without_code(host: str, port: int) -> None:
