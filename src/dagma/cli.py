@@ -250,17 +250,21 @@ def down(timeout: int | None, now: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
-    from dagma.stack import sizes
+    from dagma.stack import disk, sizes
 
     stack = _stack()
     services = stack.status()
     problem = _code_problem(stack, services)
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
+    no_room = disk.full(stack.layout.postgres)
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
+        found |= {"disk_error": no_room}
         click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
     else:
+        if no_room:
+            click.echo(click.style(no_room, fg="red"))
         _say([row(service) for service in services])
         if problem:
             click.echo(click.style(problem, fg="yellow"))

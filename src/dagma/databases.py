@@ -27,6 +27,8 @@ from dagma.private import generate, pgpass_line, write_private
 PATIENCE = 120.0
 #: Seconds between two attempts to connect.
 PAUSE = 0.03
+#: The same while a service waits, which may be for hours.
+LONG_PAUSE = 0.5
 
 
 @contextmanager
@@ -54,6 +56,32 @@ def connected(address: str = "", **parameters: Any) -> Iterator[Connection]:  # 
         yield link
     finally:
         link.close()
+
+
+def wait_for(address: str) -> None:
+    """Return when a database answers, however long that takes.
+
+    A service that ended instead would have used up its restarts when the database is back.
+
+    Args:
+        address: SQLAlchemy's URL of the database, with psycopg2 as its driver.
+
+    Raises:
+        DatabaseError: It refuses the role or its password.
+    """
+    told = False
+    while True:
+        try:
+            psycopg2.connect(address.replace("+psycopg2", "", 1), connect_timeout=5).close()
+        except psycopg2.OperationalError as error:
+            if "authentication failed" in str(error):
+                raise DatabaseError(f"PostgreSQL cannot be used: {str(error).strip()}") from error
+            if not told:
+                print(f"Waiting for PostgreSQL: {str(error).strip()}", flush=True)
+                told = True
+            time.sleep(LONG_PAUSE)
+        else:
+            return
 
 
 def ensure_role(link: Connection, name: str, password: str) -> None:

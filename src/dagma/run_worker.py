@@ -159,7 +159,11 @@ class RunLauncher(DefaultRunLauncher):
         self._engine = self._engine or database(self._instance)
         if self._engine is None:
             return False
-        settled = sa.text("SELECT now() - pg_postmaster_start_time() > :s * interval '1 second'")
+        # A clock that was set back beyond the start says nothing, which must not last for hours.
+        settled = sa.text(
+            "SELECT now() - pg_postmaster_start_time()"
+            " NOT BETWEEN interval '0' AND :s * interval '1 second'"
+        )
         with self._engine.connect() as link:
             # The lock that this takes when nobody has the other ends with the session.
             free = link.scalar(sa.select(sa.func.pg_try_advisory_lock(lock_key(run_id))))

@@ -67,6 +67,11 @@ class StackUnderFault:
         found = self.processes()
         return bool(found) and all(found[name].healthy for name in SERVICES)
 
+    def restarts(self) -> dict[str, int]:
+        """How often each service was started again."""
+        found = self.processes()
+        return {name: found[name].restarts for name in SERVICES}
+
     def serves(self) -> bool:
         """Whether the code location is served, asked through the webserver and of the code itself."""
         try:

@@ -5,6 +5,8 @@ import psutil
 import psycopg2
 import pytest
 
+from dagma import databases
+from dagma.errors import DatabaseError
 from dagma.stack import supervisor
 
 
@@ -31,6 +33,12 @@ def test_a_wrong_password_is_refused(stack):
             password="wrong",
             dbname="dagster",
         )
+
+
+def test_a_service_waits_for_the_database_but_not_where_it_is_refused(stack):
+    address = f"127.0.0.1:{stack.ports['POSTGRES_PORT']}/dagster"
+    with pytest.raises(DatabaseError, match="authentication failed"):
+        databases.wait_for(f"postgresql+psycopg2://dagster:wrong@{address}")
 
 
 def test_it_listens_on_loopback_only(stack):

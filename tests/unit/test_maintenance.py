@@ -114,3 +114,14 @@ def test_it_imports_nothing_large(start):
     assert not [path for path in loaded if "pydantic" in path or "psycopg2" in path]
     wait_for(lambda: psutil.Process(process.pid).status() == "sleeping", 60, "sleep")
     assert psutil.Process(process.pid).memory_info().rss < 40_000_000
+
+
+def test_a_note_that_cannot_be_written_does_not_end_it(start, tmp_path):
+    home = tmp_path / "h"
+    note(home, days=3)
+    (home / f".{maintenance.NOTE}").mkdir()  # as a full disk does
+    process = start(DAGMA_KEEP_RUNS_DAYS="9")
+    lines = [process.stdout.readline() for _ in range(5)]
+    assert f"{home / maintenance.NOTE} cannot be written: Is a directory.\n" in lines
+    assert lines[-1].startswith("The next maintenance is at ")
+    assert process.poll() is None

@@ -2,13 +2,18 @@
 
 Importing takes most of the time to a healthy service. Here it is done without garbage collection,
 which saves a sixth of it, and, for what loads the code location, while the user code's server is
-still starting: then the wait for its port, which also spares a failed attempt to load it.
+still starting: then the wait for its port, which also spares a failed attempt to load it, and for
+the database.
+
+The daemon ends when the clock was set back, and so is started again: its loops would wait until the
+clock is where it had been.
 """
 
 import gc
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -23,7 +28,10 @@ PROGRAMS = {
     "dagster-daemon": "dagster._daemon.cli",
 }
 AFTER_USER_CODE = "--after-user-code"
-CODE_SERVER = "code-server"
+CODE_SERVER, DAEMON = "code-server", "dagster-daemon"
+#: Seconds between two looks at the clock, and by how many it must have been set back meanwhile.
+PULSE = 1.0
+SETBACK = 5.0
 #: Seconds to wait for the user code; then we start without it, and its error shows in the interface.
 PATIENCE = 60.0
 
@@ -37,8 +45,11 @@ def main() -> None:
     host, port = os.environ["DAGMA_USER_CODE_HOST"], int(os.environ["USER_CODE_PORT"])
     if waits:
         wait_for_port(host, port, PATIENCE)
+        wait_for_database()
     if CODE_SERVER in rest:
         code_server.watch(port)
+    if program == DAEMON:
+        threading.Thread(target=end_after_setback, daemon=True).start()
     sys.argv = [program, *rest]
     sys.exit(run())
 
@@ -74,6 +85,27 @@ def wait_for_port(host: str, port: int, patience: float) -> bool:
         else:
             return True
     return False
+
+
+def wait_for_database() -> None:
+    """Wait until Dagster's database answers; end where it refuses us."""
+    from dagma import databases
+    from dagma.errors import DagmaError
+
+    try:
+        databases.wait_for(os.environ["DAGMA_POSTGRES_URL"])
+    except DagmaError as error:
+        sys.exit(f"dagma: {error}")
+
+
+def end_after_setback() -> None:
+    """Wait until the clock was set back; end this process, the daemon."""
+    before = time.time() - time.monotonic()
+    while (now := time.time() - time.monotonic()) > before - SETBACK:
+        before = now  # summed up, an adjustment that is slow would count
+        time.sleep(PULSE)
+    print(f"The clock was set back by {before - now:.0f} s; starting again.", flush=True)
+    os._exit(1)
 
 
 if __name__ == "__main__":

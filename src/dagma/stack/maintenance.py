@@ -40,7 +40,11 @@ def main() -> None:
             time.sleep(min(NAP, left))
             continue
         failed = [command for command in commands if not _run(command)]
-        _write(home, now := datetime.now(zone), failed)
+        now = datetime.now(zone)
+        try:
+            _write(home, now, failed)
+        except OSError as error:  # a full disk, say; if we ended, all would be done again at once
+            print(f"{home / NOTE} cannot be written: {error.strerror}.", flush=True)
         due = following(now, hour, minute, zone)
         _announce(due, commands)
 

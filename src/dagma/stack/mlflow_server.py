@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from dagma import databases
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
@@ -20,12 +21,13 @@ def main() -> None:
     """Entry point of the process `mlflow`."""
     try:
         chosen = settings.load(os.environ).settings
+        uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
+        databases.wait_for(uri)
     except DagmaError as error:
         sys.exit(f"dagma: {error}")
     # These name the server for clients; the server itself must not take them for its own storage.
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         os.environ.pop(name, None)
-    uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
     if chosen.mlflow_workers == 1 and not chosen.mlflow_jobs:
         serve_here(chosen, uri)
     arguments = command(chosen, uri)

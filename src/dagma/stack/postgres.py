@@ -10,16 +10,19 @@ import pwd
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
 from dagma.errors import DagmaError, DatabaseError
-from dagma.stack import passwords, settings
+from dagma.stack import disk, passwords, settings
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
 #: Accounts to run as when root starts a new cluster, in order; the first is that of the images.
 ACCOUNTS = ("65532", "postgres", "nobody")
+#: Seconds between two looks at a full disk.
+PAUSE = 1.0
 
 _INITDB = (
     "initdb",
@@ -50,10 +53,21 @@ def _start(chosen: Settings) -> NoReturn:
     for directory in (layout.postgres, layout.postgres_socket):
         directory.mkdir(mode=0o700, exist_ok=True)
     os.chdir(layout.postgres)
+    wait_for_room(layout.postgres)
     if not (layout.cluster / "PG_VERSION").exists():
         create_cluster(layout.cluster, password)
     arguments = server_arguments(layout, chosen)
     os.execvp(arguments[0], arguments)
+
+
+def wait_for_room(directory: Path) -> None:
+    """Return when the disk has room for a start, however long that takes."""
+    told = False
+    while problem := disk.full(directory):
+        if not told:
+            print(f"{problem} Waiting for that.", flush=True)
+            told = True
+        time.sleep(PAUSE)
 
 
 def server_arguments(layout: Layout, chosen: Settings) -> list[str]:

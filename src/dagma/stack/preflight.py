@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagma.errors import PreflightError
-from dagma.stack import topology
+from dagma.stack import disk, topology
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
@@ -30,7 +30,7 @@ def check(settings: Settings, services: Iterable[str]) -> None:
 
 
 def state_directory(settings: Settings) -> None:
-    """The state directory can be written, and its sockets' paths are short enough.
+    """The state directory can be written, has room, and its sockets' paths are short enough.
 
     Raises:
         PreflightError: If not.
@@ -48,6 +48,8 @@ def state_directory(settings: Settings) -> None:
     for name, path in (("DAGMA_HOME", settings.home), ("DAGSTER_HOME", layout.dagster(settings))):
         if problem := _unwritable(path):
             raise PreflightError(f"{name} is {str(path)!r}, but {problem}.")
+    if problem := disk.full(layout.postgres):
+        raise PreflightError(problem)
 
 
 def _unwritable(path: Path) -> str | None:
