@@ -30,5 +30,5 @@ print("goes on")
 )
 def test_a_process_whose_clock_is_set_back_ends_and_no_other(jump, exit_code, said):
     command = [sys.executable, "-c", JUMPS, str(jump)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (exit_code, said), done.stderr
