@@ -48,7 +48,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 DOCKERFILE = """\
 FROM base
 COPY requirements.txt /
-RUN pip install --no-cache-dir --break-system-packages -r /requirements.txt
+RUN pip install --no-cache-dir --break-system-packages --ignore-installed -r /requirements.txt
 COPY src /opt/dagster/app
 """
 
@@ -163,7 +163,7 @@ class Peer:
         """Undo the mount that buildah leaves on its storage, which cannot be removed with it."""
         storage = self.folder / "storage/overlay"
         if storage.is_mount():
-            run("umount", storage)
+            run("umount", "--recursive", storage)
 
     def prepare(self, image: str) -> None:
         """Write the context of one image."""
