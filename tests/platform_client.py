@@ -144,6 +144,20 @@ class Platform:
             }
         )
 
+    def rows(self, query: str, *values: Any, database: str = "dagster") -> list[tuple[Any, ...]]:
+        """What PostgreSQL answers."""
+        raise NotImplementedError
+
+    def check_results(self, run_id: str) -> list[bool]:
+        """Whether each asset check of a run passed."""
+        found = self.rows(
+            "SELECT event FROM event_logs WHERE run_id = %s"
+            " AND dagster_event_type = 'ASSET_CHECK_EVALUATION'",
+            run_id,
+        )
+        events = [json.loads(event)["dagster_event"] for (event,) in found]
+        return [event["event_specific_data"]["success"] for event in events]
+
     def run_status(self, run_id: str) -> str:
         return self.graphql(RUN, id=run_id)["runOrError"]["status"]
 
