@@ -19,6 +19,8 @@ from dagma.stack.supervisor import Process, Supervisor
 
 #: Seconds between two looks at the services.
 PERIOD = 0.1
+#: Seconds for the new process of a restarted service.
+BEGINNING = 10.0
 #: A service that was started again this often without ever being healthy has failed.
 HOPELESS = 4
 #: States that a service does not leave by itself.
@@ -278,7 +280,17 @@ class Stack:
             raise StackError(f"{name!r} is not part of the running stack, which has {known}.")
         self.supervisor.restart(name)
         if name != topology.INIT:
+            self._wait_for_another(name, found[name].pid)
             self.wait([name], report, tell=lambda _: None)
+
+    def _wait_for_another(self, name: str, before: int | None) -> None:
+        """Wait until a restarted service has a new process; process-compose may answer earlier.
+
+        Until then it looks like one that has ended for good.
+        """
+        deadline = time.monotonic() + BEGINNING
+        while self._look()[name].pid in (None, before) and time.monotonic() < deadline:
+            time.sleep(PERIOD)
 
     def down(self) -> list[str]:
         """Stop everything in order, then make sure that nothing is left.
