@@ -21,7 +21,8 @@ def read(path: Path) -> dict[str, Line]:
     """All assignments of the file; none when there is no file.
 
     Raises:
-        SettingsError: The file is unreadable, or a line is no assignment, repeated or without "=".
+        SettingsError: The file is unreadable, or a line is no assignment, repeated, without "=" or
+            with a NUL.
     """
     found: dict[str, Line] = {}
     for binding in _bindings(path):
@@ -32,6 +33,8 @@ def read(path: Path) -> dict[str, Line]:
             raise SettingsError(f"Line {number} of .env is not of the form NAME=value.")
         if binding.value is None:
             raise SettingsError(f"{binding.key} in line {number} of .env has no = and no value.")
+        if "\0" in binding.value:  # no process could be given it
+            raise SettingsError(f"{binding.key} in line {number} of .env holds a NUL character.")
         if binding.key in found:
             first = found[binding.key].number
             raise SettingsError(

@@ -55,8 +55,12 @@ def _zone(value: str) -> str:
 
 
 def _absolute(value: Path) -> Path:
-    path = Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - keeps symbolic links
-    if not re.fullmatch(r"[^\x00-\x1f\"'`\\$,{}#]+", str(path)):
+    try:
+        path = Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - keeps symbolic links
+    except RuntimeError as error:  # a ~ of nobody
+        raise ValueError from error
+    # The topology is filled in as text: what YAML, or a shell in double quotes, would change stays out.
+    if not str(path).isprintable() or re.search(r"[\"'`\\$,{}#]", str(path)):
         raise ValueError
     return path
 
@@ -79,7 +83,7 @@ Count = Annotated[int, _Digits, Field(ge=1, le=1000), Allowed("a whole number fr
 Directory = Annotated[
     Path,
     AfterValidator(_absolute),
-    Allowed("a path without quotes, commas, backslashes, braces, # or $"),
+    Allowed("a path of printable characters without quotes, commas, backslashes, braces, # or $"),
 ]
 Address = Annotated[
     str, AfterValidator(_address), Allowed("an IPv4 address such as 127.0.0.1 or 0.0.0.0")
