@@ -36,7 +36,7 @@ class LiveStack(Platform):
 
     @property
     def home(self) -> Path:
-        return self.base / "h"
+        return self.base / "h: é"  # what shells and YAML would take for more than a name
 
     @property
     def work(self) -> Path:
