@@ -1,9 +1,10 @@
 """Passwords that are made here, and the files that keep them."""
 
-import os
 import secrets
 import string
 from pathlib import Path
+
+from dagma.files import written_whole
 
 #: Without characters that a shell, a URL or a password file would have to escape.
 _ALPHABET = string.ascii_letters + string.digits + "_-"
@@ -17,14 +18,8 @@ def generate() -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written_whole(path, mode=0o600) as file:
+        file.write(text.encode())
 
 
 def pgpass_line(role: str, password: str, port: int | str = "*") -> str:

@@ -17,9 +17,9 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.loader import LoadingContextForTest
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
+from dagma.lock import alone
 from dagma.run_worker import database
 from dagma.stack import prune, settings
-from dagma.stack.lock import alone
 
 DAYS = 30
 LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c", "d"])

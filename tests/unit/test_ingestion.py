@@ -63,7 +63,7 @@ class Bench:
             self.tick()
 
     def names(self, folder="."):
-        found = {path.name for path in (self.root / folder).iterdir()} - OWN - {".lock"}
+        found = {path.name for path in (self.root / folder).iterdir()} - OWN
         return sorted(found)
 
     @property

@@ -50,13 +50,13 @@ def start(tmp_path):
     """Start the process with the environment that `dagma up` gives it."""
     started = []
 
-    def begin(**values):
+    def begin(before="", **values):
         loaded = settings.load({"DAGMA_HOME": str(tmp_path / "h"), **values})
         services, _ = topology.members("minimal", loaded.settings)
         environ = environment.of_services(loaded, services, os.environ)
-        program = "from dagma.stack import maintenance; maintenance.DELAY = 0.1; maintenance.main()"
+        then = "from dagma.stack import maintenance; maintenance.DELAY = 0.1; maintenance.main()"
         process = subprocess.Popen(
-            [sys.executable, "-c", program], env=environ, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", before + then], env=environ, stdout=subprocess.PIPE, text=True
         )
         started.append(process)
         return process
@@ -119,9 +119,9 @@ def test_it_imports_nothing_large(start):
 def test_a_note_that_cannot_be_written_does_not_end_it(start, tmp_path):
     home = tmp_path / "h"
     note(home, days=3)
-    (home / f".{maintenance.NOTE}").mkdir()  # as a full disk does
-    process = start(DAGMA_KEEP_RUNS_DAYS="9")
+    no_file = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    process = start(no_file, DAGMA_KEEP_RUNS_DAYS="9")
     lines = [process.stdout.readline() for _ in range(5)]
-    assert f"{home / maintenance.NOTE} cannot be written: Is a directory.\n" in lines
+    assert f"{home / maintenance.NOTE} cannot be written: File too large.\n" in lines
     assert lines[-1].startswith("The next maintenance is at ")
     assert process.poll() is None

@@ -1,9 +1,8 @@
 """What every asset of this code location shares, bound to its name in one place."""
 
-import os
-
 import dagster as dg
 
+from dagma.defs.from_environment import from_environment
 from dagma.defs.recipes.source import RecipesSource
 
 SOURCE_VARIABLE = "RECIPES_SOURCE"
@@ -22,13 +21,7 @@ def resources() -> dg.Definitions:
     return dg.Definitions(
         resources={
             "io_manager": dg.FilesystemIOManager(),
-            "recipes_source": RecipesSource(path=_from_environment(SOURCE_VARIABLE)),
+            "recipes_source": RecipesSource(path=from_environment(SOURCE_VARIABLE)),
         },
         executor=dg.in_process_executor,
     )
-
-
-def _from_environment(variable: str) -> str:
-    # An EnvVar that is unset fails a run before its first step, whatever else the run would do.
-    # Left empty, the asset that needs it fails alone, with a sentence that says what to set.
-    return dg.EnvVar(variable) if os.environ.get(variable) else ""

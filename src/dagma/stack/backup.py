@@ -24,13 +24,14 @@ from typing import IO, Any
 from rich.filesize import decimal
 
 from dagma.errors import BackupError
+from dagma.files import sync
+from dagma.lock import alone
 from dagma.stack import dumps, migrations, topology
 from dagma.stack.applications import Application, applications, connected
 from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
-from dagma.stack.dumps import beyond, sync
+from dagma.stack.dumps import beyond
 from dagma.stack.layout import Layout
-from dagma.stack.lock import alone
 from dagma.stack.prepare import unedited
 from dagma.stack.settings import Loaded, Settings
 

@@ -13,6 +13,7 @@ from typing import IO
 from urllib.parse import quote
 
 from dagma.errors import DatabaseError
+from dagma.files import written_whole
 from dagma.stack.applications import Application
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
@@ -81,8 +82,7 @@ def _environment(chosen: Settings, environ: Mapping[str, str]) -> dict[str, str]
 def keep(chosen: Settings, application: Application, version: str, installation: str) -> Path:
     """Write a dump of before a migration into the directory of backups.
 
-    It has a temporary name until it is complete and on the disk. The newest DAGMA_BACKUPS_KEPT of
-    the application stay.
+    The newest DAGMA_BACKUPS_KEPT of the application stay.
 
     Args:
         chosen: The settings.
@@ -100,21 +100,12 @@ def keep(chosen: Settings, application: Application, version: str, installation:
     now = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}"
     about = f"{installation}-{application.name}"
     target = directory / f"dagma-{now}-{about}-{quote(version, safe='')}.dump"
-    temporary = target.with_name(f".{target.name}")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in directory.glob(f".dagma-*-{about}-*.dump"):  # of a killed start
+        for left in directory.glob(f".dagma-*-{about}-*.dump.*.tmp"):  # of a killed start
             left.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                write(chosen, application, file)
-                os.fsync(file.fileno())
-            temporary.rename(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(directory)
+        with written_whole(target, mode=0o600) as file:
+            write(chosen, application, file)
         for old in beyond(directory, NAME, target, chosen.backups_kept):
             old.unlink()
     except (OSError, DatabaseError) as error:
@@ -123,15 +114,6 @@ def keep(chosen: Settings, application: Application, version: str, installation:
             f"{directory}: {error}"
         ) from error
     return target
-
-
-def sync(directory: Path) -> None:
-    """Bring a directory's names to the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def beyond(directory: Path, pattern: re.Pattern[str], newest: Path, kept: int) -> list[Path]:

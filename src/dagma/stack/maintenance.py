@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from dagma.files import written_whole
+
 #: Seconds from our start to what was missed while the machine was off: the others start first.
 DELAY = 20.0
 #: Seconds of one sleep; it is short, since a machine that was suspended does not count them.
@@ -96,10 +98,9 @@ def _run(command: str) -> bool:
 
 def _write(home: Path, at: datetime, failed: list[str]) -> None:
     """Note what was done, whole or not at all."""
-    new = home / f".{NOTE}"
     text = json.dumps({"at": at.isoformat(timespec="seconds"), "failed": failed})
-    new.write_text(text, encoding="utf-8")
-    new.replace(home / NOTE)
+    with written_whole(home / NOTE) as file:
+        file.write(text.encode())
 
 
 if __name__ == "__main__":

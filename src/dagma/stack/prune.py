@@ -30,10 +30,10 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.tags import BACKFILL_ID_TAG, RUN_KEY_TAG
 
 from dagma.errors import StackError
+from dagma.lock import alone
 from dagma.run_worker import database
 from dagma.stack import instance as instances
 from dagma.stack.control import Stack
-from dagma.stack.lock import alone
 from dagma.stack.settings import Settings
 
 #: Told of each step, in one line.

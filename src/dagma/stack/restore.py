@@ -22,6 +22,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from dagma.errors import BackupError, DatabaseError, StackError
+from dagma.lock import alone
 from dagma.stack import (
     backup,
     dumps,
@@ -37,7 +38,6 @@ from dagma.stack.archive import Archive
 from dagma.stack.backup import Say
 from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
-from dagma.stack.lock import alone
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded, Settings
 

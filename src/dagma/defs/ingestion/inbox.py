@@ -15,7 +15,6 @@ code server leaves a file in `processing` and a run, or none, in the database: t
 tick needs to go on. Nothing else is remembered.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -31,6 +30,7 @@ import dagster as dg
 from pydantic import Field
 
 from dagma.defs.ingestion.errors import FileChanged, Refused, UnknownSource
+from dagma.lock import alone
 
 #: Names that programs give to files which they are still writing.
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~")
@@ -126,8 +126,7 @@ class Inbox(dg.ConfigurableResource["Inbox"]):
         """
         for directory in (self.processing, self.archive, self.failed):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.processing / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process
+        with alone(self.processing, BlockingIOError(f"{self.path} is in use by another process.")):
             yield
 
     def arrivals(self) -> tuple[dict[str, State], list[str]]:

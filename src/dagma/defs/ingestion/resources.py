@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from dagma.defs.from_environment import from_environment
 from dagma.defs.ingestion.inbox import Inbox
 
 VARIABLE = "DAGMA_INBOX"
@@ -18,5 +19,4 @@ def default_status() -> dg.DefaultSensorStatus:
 @dg.definitions
 def resources() -> dg.Definitions:
     """Bind the inbox; without the setting it has no path, and the sensor says so."""
-    path = dg.EnvVar(VARIABLE) if os.environ.get(VARIABLE) else ""
-    return dg.Definitions(resources={"inbox": Inbox(path=path)})
+    return dg.Definitions(resources={"inbox": Inbox(path=from_environment(VARIABLE))})

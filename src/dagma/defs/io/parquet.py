@@ -1,7 +1,5 @@
 """DataFrames as Parquet files."""
 
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +7,7 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from dagma.defs.preview import frame_metadata
+from dagma.files import written_whole
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -104,25 +103,9 @@ def _check_is_frame(context: dg.OutputContext, obj: object) -> None:
 def write_atomically(frame: Any, target: Path) -> None:  # noqa: ANN401 - pandas stays unimported
     """Write a DataFrame to a file that readers see whole or not at all.
 
-    The file is written under another name in the same directory, forced to the disk and renamed.
-    A writer that is killed leaves only that other name, `.NAME.*.tmp`, and what was there before.
-
     Args:
         frame: A pandas DataFrame.
         target: The file; its directory exists.
     """
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            frame.to_parquet(file, engine="pyarrow")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the rename itself
-    finally:
-        os.close(directory)
+    with written_whole(target) as file:
+        frame.to_parquet(file, engine="pyarrow")

@@ -1,9 +1,8 @@
 """The IO managers, by the names that assets choose them with."""
 
-import os
-
 import dagster as dg
 
+from dagma.defs.from_environment import from_environment
 from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.io.postgres import URL_VARIABLE, PostgresIOManager
 
@@ -14,10 +13,9 @@ def resources() -> dg.Definitions:
 
     Where the variable is unset, only the assets that need the database fail, with a sentence.
     """
-    url = dg.EnvVar(URL_VARIABLE) if os.environ.get(URL_VARIABLE) else ""
     return dg.Definitions(
         resources={
             "parquet_io_manager": ParquetIOManager(),
-            "postgres_io_manager": PostgresIOManager(url=url),
+            "postgres_io_manager": PostgresIOManager(url=from_environment(URL_VARIABLE)),
         }
     )

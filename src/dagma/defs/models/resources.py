@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from dagma.defs.from_environment import from_environment
 from dagma.defs.models.tracking import (
     EXPERIMENT,
     MlflowResource,
@@ -26,12 +27,8 @@ def chosen() -> MlflowResource:
         return MlflowStubResource()
     return MlflowTrackingResource.model_validate(
         {
-            "tracking_uri": _from_environment("MLFLOW_TRACKING_URI", ""),
-            "experiment": _from_environment("MLFLOW_EXPERIMENT", EXPERIMENT),
+            "tracking_uri": from_environment("MLFLOW_TRACKING_URI"),
+            "experiment": from_environment("MLFLOW_EXPERIMENT", EXPERIMENT),
             "unreachable": os.environ.get("DAGMA_MLFLOW_UNREACHABLE", "stub"),
         }
     )
-
-
-def _from_environment(variable: str, default: str) -> str:
-    return dg.EnvVar(variable) if os.environ.get(variable) else default

@@ -1,14 +1,14 @@
 """The connection to Qdrant: a server, or the client's embedded engine."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
+
+from dagma.lock import alone
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -86,21 +86,15 @@ def _only_one(path: Path) -> Iterator[None]:
     The engine reads its list of collections before it takes its own lock. Who opens it in the
     moment in which another closes it would later write the old list back.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise dg.Failure(
-            f"QDRANT_PATH is {path}, which cannot be used: {error}.", allow_retries=False
-        ) from error
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _in_use(path) from error
-    else:
+    with ExitStack() as held:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(path, _in_use(path)))
+        except OSError as error:
+            raise dg.Failure(
+                f"QDRANT_PATH is {path}, which cannot be used: {error}.", allow_retries=False
+            ) from error
         yield
-    finally:
-        os.close(directory)
 
 
 def _in_use(path: Path) -> dg.Failure:

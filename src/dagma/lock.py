@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dagma.errors import DagmaError
-
 
 @contextmanager
-def alone(directory: Path, otherwise: DagmaError) -> Iterator[None]:
+def alone(directory: Path, otherwise: Exception) -> Iterator[None]:
     """Hold the lock of a directory, which ends with this process at the latest.
 
     Args:
