@@ -44,6 +44,7 @@ def test_a_full_disk_in_the_middle_of_a_run(small_disk, report, outage, repetiti
     line.tried += 1
     line.lost += 2
     history, kept = stack.history(), experiment(stack, name)
+    restarts = stack.restarts()["postgres"]
     ballast = stack.live.home / "ballast"
     with stack.held_run("apart") as held:
         queued = stack.launch("together")
@@ -61,6 +62,7 @@ def test_a_full_disk_in_the_middle_of_a_run(small_disk, report, outage, repetiti
     back = time.monotonic()
     stack.wait_well()
     line.service_seconds = max(line.service_seconds, time.monotonic() - back)
+    assert stack.restarts()["postgres"] - restarts <= 2, "it did not wait for room"
     wait_for(lambda: stack.done(held, queued), RUN_BOUND, f"success for {held} and {queued}")
     line.run_seconds = max(line.run_seconds, time.monotonic() - back)
     line.lost -= 2

@@ -39,6 +39,10 @@ class LiveStack(Platform):
         return self.base / "h: é"  # what shells and YAML would take for more than a name
 
     @property
+    def backups(self) -> Path:
+        return self.base / f"{self.home.name}-backups"
+
+    @property
     def work(self) -> Path:
         return self.base / "w"
 

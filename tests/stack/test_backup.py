@@ -83,7 +83,7 @@ def digest(path):
 
 
 def backups(live):
-    return sorted((live.base / "h-backups").glob("dagma-*.tar"))
+    return sorted(live.backups.glob("dagma-*.tar"))
 
 
 def qdrant(live, program):
@@ -120,7 +120,11 @@ def test_what_was_backed_up_during_a_run_is_there_after_a_loss_and_a_restore(fil
 
     said = filled.dagma("restore", str(archive))
     assert "Restored the database mlflow." in said
-    assert {path.name for path in filled.base.iterdir()} == {"h", "w", "h-backups"}
+    assert {path.name for path in filled.base.iterdir()} == {
+        filled.home.name,
+        "w",
+        filled.backups.name,
+    }
     assert files(filled) == copies
     filled.dagma("up", "-d", "data")
     assert rows(filled) == before
@@ -141,17 +145,17 @@ def test_a_backup_killed_in_the_middle_leaves_the_previous_ones_and_no_half_one(
             for line in process.stdout:
                 if "Dumped the database dagster" in line:
                     break
-            partial = wait_for(lambda: list((filled.base / "h-backups").glob(".*")), LONG, "a file")
+            partial = wait_for(lambda: list(filled.backups.glob(".*")), LONG, "a file")
             process.send_signal(signal.SIGKILL)
     assert {path: path.read_bytes() for path in backups(filled)} == before
     assert partial[0].exists()
-    filled.dagma("backup", str(filled.base / "h-backups"))
+    filled.dagma("backup", str(filled.backups))
     assert len(backups(filled)) == len(before) + 1
-    assert list((filled.base / "h-backups").glob(".*")) == []
+    assert list(filled.backups.glob(".*")) == []
 
 
 def test_more_than_the_wanted_number_are_removed_and_others_are_not(filled):
-    folder = filled.base / "h-backups"
+    folder = filled.backups
     former, newest = backups(filled)  # before and after the restore: two installations
     foreign = folder / "dagma-20200101T000000Z-1.tar"
     foreign.write_text("of another installation")

@@ -65,7 +65,7 @@ def live(made):
 
 def renewed(stack, state):
     shutil.rmtree(stack.home)
-    shutil.rmtree(stack.base / "h-backups", ignore_errors=True)
+    shutil.rmtree(stack.backups, ignore_errors=True)
     copied(stack.base / state, stack.home)
     return stack
 
@@ -194,7 +194,7 @@ def databases(stack):
 
 
 def dumps(stack, kind=""):
-    return sorted(path for path in (stack.base / "h-backups").glob("dagma-*") if kind in path.name)
+    return sorted(path for path in stack.backups.glob("dagma-*") if kind in path.name)
 
 
 ALL = {"postgres", "dagster", "mlflow", "analytics"}
@@ -202,7 +202,7 @@ ALL = {"postgres", "dagster", "mlflow", "analytics"}
 
 def test_older_schemas_are_dumped_and_migrated(live):
     [(identifier,)] = live.rows("SELECT system_identifier FROM pg_control_system()")
-    backups = live.base / "h-backups"
+    backups = live.backups
     backups.mkdir(mode=0o700)
     (backups / f"dagma-20200101T000000Z-{identifier}-dagster-0.0.dump").touch()
     (backups / f".dagma-20200101T000000Z-{identifier}-mlflow-0.0.dump").touch()  # of a killed start
@@ -246,7 +246,7 @@ def test_a_failed_migration_is_put_back_and_the_other_one_is_remembered(live):
     assert has_later(live, "mlflow")
     assert remembered(live) == {"dagster": "0.1", "mlflow": NOW["mlflow"], "analytics": "-"}
     assert (marks(live), databases(live)) == ([], ALL)
-    assert stat.S_IMODE((live.base / "h-backups").stat().st_mode) == 0o700
+    assert stat.S_IMODE(live.backups.stat().st_mode) == 0o700
 
     change(live, "dagster", "DROP TABLE idx_backfill_tags_backfill_id")
     code, said = init(live)
@@ -356,7 +356,7 @@ def test_what_cannot_be_dumped_is_not_migrated(live, changes, why):
     assert sentence.startswith("dagma: Nothing was migrated, since dagster's database could not be")
     assert why in sentence
     assert (picture(live, "dagster"), marks(live)) == (before, [])
-    assert not list((live.base / "h-backups").glob("*"))
+    assert not list(live.backups.glob("*"))
 
 
 def test_a_schema_of_a_newer_version_is_refused_by_up_and_nothing_is_touched(now):
@@ -388,4 +388,18 @@ def test_an_older_version_that_knows_the_schema_starts_and_up_says_what_it_did(n
         f"Upgrade: the database of dagster 99.0 is kept in {dump}.",
         f"Upgrade: migrated dagster from 99.0 to {NOW['dagster']}.",
     ]
+    now.dagma("down", "--now")
+
+
+def test_a_database_that_running_services_work_with_is_not_migrated_below_them(now):
+    now.dagma("up", "-d", "minimal")
+    called(now, "dagster", "99.0")
+    running = {name: found["pid"] for name, found in now.status().items()}
+    said = now.dagma("up", "-d", "data", fails=True)
+    assert (
+        f"The database of dagster has to be migrated for version {NOW['dagster']}, while user_code, "
+        "webserver, daemon run: `dagma down`, then `dagma up`."
+    ) in said
+    assert {name: now.status()[name]["pid"] for name in running} == running
+    assert dumps(now) == []
     now.dagma("down", "--now")
