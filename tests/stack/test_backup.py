@@ -192,7 +192,7 @@ def test_a_running_stack_and_a_present_state_are_not_replaced_unasked(filled):
 
     (filled.home / "marker").write_text("of the former state")
     said = filled.dagma("restore", archive, "--yes")
-    [former] = filled.base.glob("h.before-restore-*")
+    [former] = filled.base.glob(f"{filled.home.name}.before-restore-*")
     assert f"The former state is kept in {former}" in said
     assert (former / "marker").exists()
     assert not (filled.home / "marker").exists()

@@ -36,7 +36,7 @@ def test_what_was_missed_is_done_after_the_start_and_the_log_shows_it(kept):
         )
 
     text = wait_for(done, LONG, "backup and pruning")
-    assert len(list((kept.base / "h-backups").glob("*.tar"))) == 1
+    assert len(list(kept.backups.glob("*.tar"))) == 1
     assert "Finished runs older than 9 days: removed of 0 runs" in text
     assert kept.status()["maintenance"]["reason"] is None
 
@@ -45,7 +45,7 @@ def test_a_failure_shows_in_status_and_stops_nothing(kept):
     (kept.home / maintenance.NOTE).write_text(
         json.dumps({"at": time.strftime("%Y-01-01T00:00:00+00:00"), "failed": []})
     )
-    backups = kept.base / "h-backups"
+    backups = kept.backups
     backups.rename(kept.base / "former")
     backups.touch()  # no directory
     kept.dagma("restart", "maintenance")
