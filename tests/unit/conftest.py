@@ -1,14 +1,20 @@
+import os
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
+from dagma.stack.environment import exported_by_dagma
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 # These run outside the package: on the machine's Python, and in `nix run .#lock`.
 sys.path += [str(CHECKOUT / "nix/registry"), str(CHECKOUT / "nix/python"), str(CHECKOUT / "nix")]
 # What tests of both kinds use stands where the check of the stack finds it.
 sys.path.append(str(CHECKOUT / "tests/stack"))
+# `nix develop` has what `dagma env` says of the checkout's own stack, which is nothing to these.
+for name in exported_by_dagma(os.environ):
+    del os.environ[name]
 
 
 @pytest.fixture
