@@ -11,17 +11,22 @@ from pathlib import Path
 NEEDED = 2 * 16 * 2**20
 
 
+def existing(path: Path) -> Path:
+    """The path, or where it does not exist yet the nearest of its parents that does."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
 def full(directory: Path) -> str | None:
     """One sentence when PostgreSQL could not start in a directory; None when it could.
 
     Args:
         directory: Of the state; where it does not exist yet, its parents count.
     """
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    place = existing(directory)
+    free = shutil.disk_usage(place).free
     if free >= NEEDED:
         return None
     return (
-        f"The disk is full: {free / 1e6:.0f} MB are free at {existing}, and PostgreSQL needs "
+        f"The disk is full: {free / 1e6:.0f} MB are free at {place}, and PostgreSQL needs "
         f"{NEEDED / 1e6:.0f} MB to start; free some."
     )

@@ -11,9 +11,8 @@ from typing import Literal
 import psutil
 
 from dagma.errors import PreflightError
-from dagma.stack import preflight, supervisor, topology
+from dagma.stack import disk, preflight, supervisor, topology
 from dagma.stack.control import Stack
-from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
 #: Bytes below which the stack is likely to run out: a cluster with logs, and five services.
@@ -139,10 +138,9 @@ def _exposure(settings: Settings) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    home = Layout.of(settings).home
-    existing = next(path for path in (home, *home.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    return _enough(free, LITTLE_DISK, f"disk space at {existing}", "free some or move DAGMA_HOME")
+    place = disk.existing(settings.home)
+    free = shutil.disk_usage(place).free
+    return _enough(free, LITTLE_DISK, f"disk space at {place}", "free some or move DAGMA_HOME")
 
 
 def _memory() -> Finding:

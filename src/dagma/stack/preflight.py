@@ -53,11 +53,11 @@ def state_directory(settings: Settings) -> None:
 
 
 def _unwritable(path: Path) -> str | None:
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not existing.is_dir():
-        return f"{existing} is not a directory"
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return f"{existing} cannot be written"
+    place = disk.existing(path)
+    if not place.is_dir():
+        return f"{place} is not a directory"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place} cannot be written"
     return None
 
 

@@ -28,6 +28,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as 
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.tags import BACKFILL_ID_TAG, RUN_KEY_TAG
+from rich.filesize import decimal
 
 from dagma.errors import StackError
 from dagma.lock import alone
@@ -115,8 +116,8 @@ class Removed:
 
     def __str__(self) -> str:
         """As the end of a line for the user."""
-        rows = f"{self.rows} rows ({self.row_bytes / 1e6:.1f} MB)"
-        return f"{rows}, {self.files} files ({self.file_bytes / 1e6:.1f} MB)"
+        rows = f"{self.rows} rows ({decimal(self.row_bytes)})"
+        return f"{rows}, {self.files} files ({decimal(self.file_bytes)})"
 
 
 def prune(stack: Stack, say: Say, dry_run: bool) -> None:
