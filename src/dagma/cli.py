@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -128,8 +128,21 @@ def _code_problem(stack: Stack, services: list[Status]) -> str | None:
     """One line about user code that does not load, where there is a web interface to ask."""
     from dagma.stack import location  # its imports are for those who ask only
 
-    asked = any(service.name == "webserver" and service.healthy for service in services)
-    return location.problem(stack.settings) if asked else None
+    return location.problem(stack.settings) if _serves(services) else None
+
+
+def _unless_hung(stack: Stack, service: Status, services: list[Status]) -> Status:
+    """The daemon is not healthy when its loops are silent, though its process lives."""
+    from dagma.stack import daemons
+
+    asked = service.name == "daemon" and service.healthy and _serves(services)
+    reason = daemons.silent(stack.settings, service) if asked else None
+    return replace(service, state="hung", healthy=False, reason=reason) if reason else service
+
+
+def _serves(services: list[Status]) -> bool:
+    """Whether there is a web interface to ask."""
+    return any(service.name == "webserver" and service.healthy for service in services)
 
 
 def _join(stack: Stack, names: list[str]) -> None:
@@ -255,6 +268,7 @@ def status(as_json: bool) -> None:
     stack = _stack()
     services = stack.status()
     problem = _code_problem(stack, services)
+    services = [_unless_hung(stack, service, services) for service in services]
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)

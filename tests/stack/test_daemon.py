@@ -1,4 +1,10 @@
+import os
+import signal
+
 from platform_client import wait_for
+
+from dagma.stack import daemons, settings
+from dagma.stack.control import Stack
 
 HEALTH = """
 query { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }
@@ -22,3 +28,20 @@ def test_runs_are_queued_with_the_limit_of_the_settings(stack):
     assert instance["runQueuingSupported"]
     assert instance["runQueueConfig"]["maxConcurrentRuns"] == 4
     assert "telemetry:\n  enabled: false" in instance["info"]
+
+
+def test_a_daemon_whose_loops_are_silent_is_said_to_hang_until_they_are_not(stack):
+    ours = Stack(settings.load(stack.environ()))
+    [daemon] = [status for status in ours.status() if status.name == "daemon"]
+
+    def silent():
+        return daemons.silent(ours.settings, daemon, 40.0)  # one heartbeat takes 30
+
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        said = wait_for(silent, 120, "silence")
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    assert "SENSOR" in said
+    assert "`dagma restart daemon`" in said
+    wait_for(lambda: silent() is None, 60, "heartbeats")

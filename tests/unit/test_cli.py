@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from dagma.cli import main
-from dagma.stack import topology
+from dagma.stack import daemons, location, topology
+from dagma.stack.control import Stack, Status
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +78,17 @@ def test_without_a_stack_status_says_stopped_and_exits_with_3(run):
     result = run("status")
     assert result.exit_code == 3
     assert result.output.count("stopped") >= 5
+
+
+@pytest.mark.parametrize(("reason", "code"), [("no heartbeat of SENSOR", 3), (None, 0)])
+def test_a_daemon_that_hangs_is_not_healthy(run, monkeypatch, reason, code):
+    services = [Status(name, "running", True, 1, 0, "url") for name in ("webserver", "daemon")]
+    monkeypatch.setattr(Stack, "status", lambda _: services)
+    monkeypatch.setattr(location, "problem", lambda _: None)
+    monkeypatch.setattr(daemons, "silent", lambda *_: reason)
+    result = run("status")
+    assert result.exit_code == code
+    assert ("hung" in result.output, str(reason) in result.output) == (code == 3, code == 3)
 
 
 def test_without_a_stack_down_is_content(run, tmp_path):
