@@ -72,7 +72,11 @@ class LiveStack(Platform):
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run the command line to its end: exit code and what it printed."""
         with self.start(*arguments) as process:
-            output, _ = process.communicate(timeout=LONG)
+            try:
+                output, _ = process.communicate(timeout=LONG)
+            except subprocess.TimeoutExpired:
+                process.kill()  # leaving the block waits for its end
+                raise
         return process.returncode, output
 
     def dagma(self, *arguments: str, fails: bool = False) -> str:

@@ -1,0 +1,110 @@
+"""What the values of settings may be: types that check, and say so in a sentence."""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+class Allowed(NamedTuple):
+    """What a value may be, as the end of the sentence "... must be"."""
+
+    text: str
+
+
+def _matching(pattern: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError
+        return value
+
+    return AfterValidator(check)
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError
+    return value
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.IPv4Address("127.0.0.1" if value == "localhost" else value))
+
+
+def _zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (OSError, LookupError) as error:
+        raise ValueError from error
+
+
+def _absolute(value: Path) -> Path:
+    try:
+        path = Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - keeps symbolic links
+    except RuntimeError as error:  # a ~ of nobody
+        raise ValueError from error
+    # The topology is filled in as text: what YAML, or a shell in double quotes, would change stays out.
+    if not str(path).isprintable() or re.search(r"[\"'`\\$,{}#]", str(path)):
+        raise ValueError
+    return path
+
+
+_Digits = BeforeValidator(_digits)
+Port = Annotated[int, _Digits, Field(ge=1, le=65535), Allowed("a whole number from 1 to 65535")]
+Seconds = Annotated[
+    int, _Digits, Field(ge=1, le=3600), Allowed("a whole number of seconds from 1 to 3600")
+]
+Days = Annotated[
+    int, _Digits, Field(ge=1, le=36500), Allowed("a whole number of days from 1 to 36500")
+]
+LongSeconds = Annotated[
+    int,
+    _Digits,
+    Field(ge=0, le=604800),
+    Allowed("a whole number of seconds from 0 to 604800, a week"),
+]
+Count = Annotated[int, _Digits, Field(ge=1, le=1000), Allowed("a whole number from 1 to 1000")]
+Directory = Annotated[
+    Path,
+    AfterValidator(_absolute),
+    Allowed("a path of printable characters without quotes, commas, backslashes, braces, # or $"),
+]
+Address = Annotated[
+    str, AfterValidator(_address), Allowed("an IPv4 address such as 127.0.0.1 or 0.0.0.0")
+]
+DatabaseName = Annotated[
+    str,
+    _matching(r"(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}"),
+    Allowed("letters, digits, _ and -, at most 63, not beginning with a digit or pg_"),
+]
+Module = Annotated[
+    str,
+    _matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"),
+    Allowed("the dotted name of a Python module"),
+]
+Url = Annotated[
+    str, _matching(r"https?://[^\s/]+\S*"), Allowed("a URL that begins with http:// or https://")
+]
+Zone = Annotated[
+    str, AfterValidator(_zone), Allowed("the name of a time zone such as UTC or Europe/Berlin")
+]
+TimeOfDay = Annotated[
+    str, _matching(r"([01][0-9]|2[0-3]):[0-5][0-9]"), Allowed("a time from 00:00 to 23:59")
+]
+DatabaseUrl = Annotated[
+    str,
+    _matching(r"postgresql\+psycopg2://\S+"),
+    Allowed("a URL that begins with postgresql+psycopg2://"),
+]
+Text = Annotated[str, Field(min_length=1), Allowed("some text")]
+Password = Annotated[
+    str, _matching(r"[^\x00-\x1f\x7f]{1,200}"), Allowed("1 to 200 characters in one line")
+]
+Flag = Annotated[bool, Allowed("true or false")]
+WebhookFormat = Annotated[Literal["json", "wecom"], Allowed("json or wecom")]
+Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
+Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]
