@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,11 @@ class LiveStack(Platform):
             f"dagma {' '.join(arguments)} -> {code}\n{output}\n{self.log_tails()}"
         )
         return output
+
+    def exports(self) -> dict[str, str]:
+        """What a shell has after `eval "$(dagma env)"`, of what `dagma env` sets."""
+        words = [shlex.split(line) for line in self.dagma("env").splitlines()]
+        return dict(assignment.split("=", 1) for _export, assignment in words)
 
     def status(self) -> dict[str, dict[str, Any]]:
         _, output = self.run("status", "--json")

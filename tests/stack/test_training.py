@@ -88,9 +88,7 @@ def test_the_embedded_engine_answers_a_neighbour_query(stack, whole_run):
 
 @pytest.fixture
 def without_mlflow(stack):
-    environ = stack.environ() | dict(
-        line.removeprefix("export ").split("=", 1) for line in stack.dagma("env").splitlines()
-    )
+    environ = stack.environ() | stack.exports()
 
     def process(action):
         command = ["process-compose", "process", action, "mlflow", "-U"]
