@@ -205,7 +205,7 @@ def test_older_schemas_are_dumped_and_migrated(live):
     backups = live.backups
     backups.mkdir(mode=0o700)
     (backups / f"dagma-20200101T000000Z-{identifier}-dagster-0.0.dump").touch()
-    (backups / f".dagma-20200101T000000Z-{identifier}-mlflow-0.0.dump").touch()  # of a killed start
+    (backups / f".dagma-20200101T000000Z-{identifier}-mlflow-0.0.dump.0.tmp").touch()  # killed
     code, said = init(live, DAGMA_BACKUPS_KEPT="1")
     assert code == 0, said
     for name, installed in NOW.items():

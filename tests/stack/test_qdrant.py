@@ -27,6 +27,6 @@ def test_without_a_server_the_stack_says_so_and_points_to_the_embedded_engine(st
     said = stack.dagma("up", "-d", "ml")
     assert said.startswith("qdrant is left out: there is no qdrant program")
     assert "qdrant" not in stack.status()
-    exports = stack.dagma("env")
-    assert f"export QDRANT_PATH={stack.home}/qdrant/embedded\n" in exports
+    exports = stack.exports()
+    assert exports["QDRANT_PATH"] == f"{stack.home}/qdrant/embedded"
     assert "QDRANT_URL" not in exports
