@@ -131,13 +131,13 @@ def _code_problem(stack: Stack, services: list[Status]) -> str | None:
     return location.problem(stack.settings) if _serves(services) else None
 
 
-def _unless_hung(stack: Stack, service: Status, services: list[Status]) -> Status:
-    """The daemon is not healthy when its loops are silent, though its process lives."""
+def _unless_silent(stack: Stack, service: Status, services: list[Status]) -> Status:
+    """The daemon is not healthy while its loops are silent, though its process lives."""
     from dagma.stack import daemons
 
     asked = service.name == "daemon" and service.healthy and _serves(services)
     reason = daemons.silent(stack.settings, service) if asked else None
-    return replace(service, state="hung", healthy=False, reason=reason) if reason else service
+    return replace(service, state="silent", healthy=False, reason=reason) if reason else service
 
 
 def _serves(services: list[Status]) -> bool:
@@ -268,7 +268,7 @@ def status(as_json: bool) -> None:
     stack = _stack()
     services = stack.status()
     problem = _code_problem(stack, services)
-    services = [_unless_hung(stack, service, services) for service in services]
+    services = [_unless_silent(stack, service, services) for service in services]
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)

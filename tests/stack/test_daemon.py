@@ -30,7 +30,7 @@ def test_runs_are_queued_with_the_limit_of_the_settings(stack):
     assert "telemetry:\n  enabled: false" in instance["info"]
 
 
-def test_a_daemon_whose_loops_are_silent_is_said_to_hang_until_they_are_not(stack):
+def test_loops_of_the_daemon_that_are_silent_are_named_until_they_are_not(stack):
     ours = Stack(settings.load(stack.environ()))
     [daemon] = [status for status in ours.status() if status.name == "daemon"]
 

@@ -40,6 +40,6 @@ def silent(settings: Settings, daemon: Status, silence: float = SILENCE) -> str 
     if not late:
         return None
     return (
-        f"no heartbeat of {', '.join(late)} for more than {silence:.0f} s: it hangs; "
-        "`dagma restart daemon` starts it again"
+        f"no heartbeat of {', '.join(late)} for more than {silence:.0f} s; when that lasts, it hangs: "
+        "`dagma restart daemon`"
     )
