@@ -373,9 +373,11 @@ def reload(watch: bool) -> None:
         else:
             click.echo("Reloaded.")
 
-    click.echo(f"Watching {folder}; Ctrl-C ends it.")
+    def began() -> None:
+        click.echo(f"Watching {folder}; Ctrl-C ends it.")
+
     try:
-        reloading.watch(stack, folder, recursive, changed)
+        reloading.watch(stack, folder, recursive, began, changed)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

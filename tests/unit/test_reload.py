@@ -99,12 +99,9 @@ def test_changes_of_code_are_noticed_until_the_stack_is_gone_and_data_is_not_cod
         else:
             (tmp_path / "sub/data.csv").write_text("1\n")
 
-    class Writing(Stack):
-        def processes(self):
-            if self.looks == 3:
-                (tmp_path / "first.py").write_text("1\n")
-            return super().processes()
+    def began():
+        (tmp_path / "first.py").write_text("1\n")  # at the first moment at which it may be
 
     with pytest.raises(NotRunning):
-        reload.watch(Writing(looks=4), tmp_path, True, changed)
+        reload.watch(Stack(looks=4), tmp_path, True, began, changed)
     assert len(seen) == 2

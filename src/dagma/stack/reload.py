@@ -94,8 +94,21 @@ def _entries(output: str) -> Iterator[dict[str, str]]:
             yield entry
 
 
-def watch(stack: Stack, folder: Path, recursive: bool, changed: Callable[[], None]) -> None:
-    """Call `changed` after each change of code in a folder, for as long as the stack runs.
+def watch(
+    stack: Stack,
+    folder: Path,
+    recursive: bool,
+    began: Callable[[], None],
+    changed: Callable[[], None],
+) -> None:
+    """Watch the code in a folder for as long as the stack runs.
+
+    Args:
+        stack: The running stack.
+        folder: Where the code is.
+        recursive: All below it is code too.
+        began: Called once, from when on no change is missed.
+        changed: Called after each change.
 
     Raises:
         NotRunning: The stack is not running, or not any more.
@@ -105,6 +118,7 @@ def watch(stack: Stack, folder: Path, recursive: bool, changed: Callable[[], Non
     observer.schedule(handler, str(folder), recursive=recursive)
     observer.start()
     try:
+        began()
         while True:
             while not handler.seen.wait(1.0):
                 stack.supervisor.processes()
