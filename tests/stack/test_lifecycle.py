@@ -189,6 +189,8 @@ def test_a_bad_env_file_starts_nothing(other_stack):
 
 
 def test_psql_shows_the_runs_with_the_exported_environment(stack):
+    assert stack.exports()["PGPORT"] == str(stack.ports["POSTGRES_PORT"])
+    assert stack.exports()["PGPASSFILE"] == f"{stack.home}/secrets/pgpass"
     exports = stack.dagma("env")
     assert (stack.home / "secrets/dagster").read_text() not in exports
     script = f"{exports}\npsql --no-psqlrc --tuples-only --no-align --command='{RUNS}'"

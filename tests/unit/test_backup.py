@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -324,3 +326,14 @@ def test_a_state_inside_dagsters_home_is_refused(tmp_path):
     nested = {"DAGMA_HOME": str(tmp_path / "d/h"), "DAGSTER_HOME": str(tmp_path / "d")}
     with pytest.raises(BackupError, match="holds DAGMA_HOME"):
         backup.trees(settings.load(nested).settings)
+
+
+def test_a_restore_where_nothing_can_be_locked_is_one_sentence(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    places = [(tmp_path / "p/h", tmp_path / "p/h.restoring")]
+    said = pytest.raises(BackupError, match="p cannot be used: No locks available")
+    with said, restore._alone(places):
+        pass

@@ -166,11 +166,13 @@ def _beside(loaded: Loaded) -> Loaded:
 def _alone(places: list[Place]) -> Iterator[None]:
     """Keep another restore of the same state directory out."""
     parent = places[-1][0].parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BackupError(f"{parent} cannot be used: {error.strerror}.") from error
-    with alone(parent, BackupError(f"Another restore is at work in {parent}.")):
+    busy = BackupError(f"Another restore is at work in {parent}.")
+    with contextlib.ExitStack() as held:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(parent, busy))
+        except OSError as error:
+            raise BackupError(f"{parent} cannot be used: {error.strerror}.") from error
         yield
 
 
