@@ -14,12 +14,16 @@
 let
   inherit (pkgs) lib;
 
+  # nixpkgs' builders point both at a file that does not exist.
+  certificates = "SSL_CERT_FILE=${bundle} NIX_SSL_CERT_FILE=${bundle}";
+  bundle = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
+
   # Commands in a writable copy of the checkout, or of what they need of it (path in the checkout ->
   # file or folder), so that other edits leave the result valid. Output is both shown and kept.
   inCheckout =
     name: tools: files: script:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
-      export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes} DBT_MANIFEST=${stack.dbtManifest} SSL_CERT_FILE=${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt
+      export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes.file} DBT_MANIFEST=${stack.dbtManifest} ${certificates}
       mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"
       ${builtins.concatStringsSep "\n" (
@@ -52,23 +56,6 @@ let
     "schedules"
     "training"
   ];
-
-  # A headline, then what every output evaluates to with a package set.
-  evaluated = title: set: [ title ] ++ import ./evaluate.nix { inherit set source; };
-  evaluations =
-    builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))
-      [
-        "x86_64-linux"
-        "aarch64-linux"
-      ]
-    ++
-      builtins.concatMap
-        (system: evaluated "nixpkgs' signatures, ${system}" (import ./stand-in.nix { inherit system; }))
-        [
-          "x86_64-linux"
-          "aarch64-linux"
-          "aarch64-darwin"
-        ];
 in
 {
   # Style, types and shell scripts.
@@ -104,10 +91,33 @@ in
         python -m pytest tests/faults -p no:cacheprovider
       '';
 
-  # Every output of both package sets evaluates, for every system.
-  evaluation = pkgs.runCommand "check-evaluation" { } ''
-    printf '%s\n' ${lib.escapeShellArg (builtins.concatStringsSep "\n" evaluations)} >"$out"
+  # Which certificates the commands use, by what the environment names.
+  certificates = inCheckout "certificates" [ ] { } ''
+    uses() {
+      expected=$1
+      shift
+      found=$(env -u SSL_CERT_FILE -u NIX_SSL_CERT_FILE "$@" bash -euc ${
+        lib.escapeShellArg ''
+          ${stack.certificates}
+          echo "$SSL_CERT_FILE $NIX_SSL_CERT_FILE"
+        ''
+      })
+      echo "$*: $found"
+      [ "$found" = "$expected $expected" ]
+    }
+    uses ${bundle}
+    uses /mine SSL_CERT_FILE=/mine
+    uses /nix-daemon NIX_SSL_CERT_FILE=/nix-daemon
+    uses /mine SSL_CERT_FILE=/mine NIX_SSL_CERT_FILE=/nix-daemon
   '';
+
+  # Every extension module of every wheel loads, as it was patched.
+  libraries = inCheckout "libraries" [ pkgs.python313 ] { } ''
+    python3.13 ${./python/load_libraries.py} ${toString python.everything}
+  '';
+
+  # Every output of both package sets evaluates, for every system.
+  evaluation = import ./evaluation.nix { inherit pkgs source; };
 
   # What a user can build, is built.
   outputs = pkgs.runCommand "check-outputs" { } ''

@@ -10,6 +10,9 @@ pkgs.runCommand "dbt-manifest.json"
     nativeBuildInputs = [ (python.environment "dbt" [ "dagma" ]) ];
     project = ../src/dagma/defs/dbt/project;
     DBT_SEND_ANONYMOUS_USAGE_STATS = "false";
+    # nixpkgs' builders point both at a file that does not exist.
+    SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
+    NIX_SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
   }
   ''
     export HOME=$TMPDIR

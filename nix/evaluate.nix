@@ -1,6 +1,6 @@
-# The store paths of every output's derivation (the checks aside) made from one package set, as
-# text: evaluated, nothing built. The check `evaluation` runs it on both sets; for a checkout of
-# nixpkgs:
+# Every output made from one package set: evaluated, nothing built. The check `evaluation` runs it on the
+# registry set and on ./stand-in.nix, `nix run .#lock` on the locked nixpkgs where that is in reach. For
+# any other nixpkgs-like tree:
 #   nix eval --impure --json --expr \
 #     'import ./nix/evaluate.nix { set = import /path/to/nixpkgs { system = "aarch64-darwin"; }; source = ./.; }'
 {
@@ -10,9 +10,42 @@
   source,
 }:
 let
+  contract = import ./contract.nix;
+  facts = import ./nixpkgs.nix;
   outputs = import ./. { inherit set source; };
-  paths =
-    group:
-    map (package: builtins.unsafeDiscardStringContext package.drvPath) (builtins.attrValues group);
+  # The check `evaluation` would evaluate itself.
+  groups = outputs // {
+    checks = removeAttrs outputs.checks [ "evaluation" ];
+  };
+
+  told = value: if builtins.isList value then toString value else "${value}";
+  # A sentence for each fact of ./nixpkgs.nix that the set has otherwise.
+  differing =
+    name:
+    let
+      here = {
+        version = set.${name}.version or null;
+        outputs = builtins.filter (output: output != "out") (set.${name}.outputs or [ ]);
+        mainProgram = set.${name}.meta.mainProgram or null;
+      };
+      fact = builtins.intersectAttrs here facts.${name};
+    in
+    map (key: "${name}: ${key} ${told fact.${key}} -> ${told here.${key}}") (
+      builtins.filter (key: here.${key} != null && here.${key} != fact.${key}) (builtins.attrNames fact)
+    );
 in
-paths outputs.packages ++ paths outputs.programs ++ paths outputs.devShells
+{
+  # "packages.stack" -> the store path of its derivation. Fails with all names that the set lacks.
+  paths =
+    if contract.lacking set != [ ] then
+      throw "the package set ${builtins.concatStringsSep ", and " (contract.lacking set)} (nix/contract.nix)"
+    else
+      builtins.mapAttrs (
+        _: builtins.mapAttrs (_: package: builtins.unsafeDiscardStringContext package.drvPath)
+      ) groups;
+
+  # What ./nixpkgs.nix says of nixpkgs and the set has otherwise.
+  differences = builtins.concatMap differing (
+    builtins.filter (name: set ? ${name}) (builtins.attrNames facts)
+  );
+}

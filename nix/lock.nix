@@ -1,4 +1,5 @@
-# `nix run .#lock`: renews both locks of the checkout it is run in, and prints what moved.
+# `nix run .#lock`: renews both locks of the checkout it is run in, and prints what moved; then evaluates
+# every output with the pinned nixpkgs, where that is in reach.
 {
   pkgs,
   # ./python of the same set.
@@ -17,6 +18,7 @@ pkgs.writeShellApplication {
     fi
     python nix/python/lock_wheels.py .
     python nix/registry/lock_debian.py .
+    python nix/lock_nixpkgs.py .
   '';
   meta.mainProgram = "lock";
 }

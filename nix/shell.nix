@@ -14,7 +14,7 @@ pkgs.mkShellNoCC {
     pkgs.distribution # the registry of tests/image
   ]
   ++ stack.services;
-  RECIPES_SOURCE = stack.recipes;
+  RECIPES_SOURCE = stack.recipes.file;
   DBT_MANIFEST = stack.dbtManifest;
   shellHook = ''
     export PYTHONPATH="$PWD/src''${PYTHONPATH:+:$PYTHONPATH}"

@@ -1,6 +1,6 @@
 # The commands that a user runs: `dagma`, and `stack`, which is `dagma up`.
 {
-  # A package set with the names listed in README.md.
+  # A package set with the names of ./contract.nix.
   pkgs,
   # ./python of the same set.
   python,
@@ -22,7 +22,7 @@ let
       inherit name;
       runtimeInputs = [ python.stack ] ++ services;
       text = ''
-        export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes}}"
+        export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes.file}}"
         export DBT_MANIFEST="''${DBT_MANIFEST-${dbtManifest}}"
         ${certificates}
         exec dagma ${arguments} "$@"
@@ -30,20 +30,21 @@ let
       meta.mainProgram = name;
     };
 
-  # The machine's certificates, which hold those of a company's proxy; else the set's.
+  # The certificates that the environment names; else the machine's, which hold those of a company's
+  # proxy; else the set's. Two variables: nixpkgs' OpenSSL prefers the second, which a multi-user Nix
+  # exports.
   certificates = ''
-    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
-      ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt; do
-      if [ -e "$bundle" ]; then break; fi
-    done
-    export SSL_CERT_FILE="''${SSL_CERT_FILE-$bundle}"
+    bundle=''${SSL_CERT_FILE-''${NIX_SSL_CERT_FILE-}}
+    if [ -z "$bundle" ]; then
+      for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+        ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt; do
+        if [ -e "$bundle" ]; then break; fi
+      done
+    fi
+    export SSL_CERT_FILE="$bundle" NIX_SSL_CERT_FILE="$bundle"
   '';
 
-  # The default corpus of the recipes example: the data alone, since the program it comes with is a
-  # desktop one and refers to all of GTK.
-  recipes = pkgs.runCommand "recipes-corpus" { } ''
-    cp -r ${pkgs.gnome-recipes}/share/gnome-recipes "$out"
-  '';
+  recipes = import ./recipes.nix { inherit pkgs; };
 
   dbtManifest = import ./dbt.nix { inherit pkgs python; };
 in

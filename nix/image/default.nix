@@ -1,10 +1,10 @@
 # The images: one OCI layout for all roles, from the store paths that the stack runs from.
 {
-  # A package set with the names listed in ../README.md.
+  # A package set with the names of ../contract.nix.
   pkgs,
   # ../python of the same set.
   python,
-  # The corpus of the example, as ../stack.nix makes it.
+  # The corpus of the example, ../recipes.nix.
   recipes,
   # The manifest of the example's dbt project, as ../dbt.nix makes it.
   dbtManifest,
@@ -90,11 +90,7 @@ let
   prefixes = map (package: {
     path = package;
     debian = debian package;
-  }) (filter (package: debian package != [ ]) (lib.unique (base ++ elsewhere)));
-  elsewhere = [
-    pkgs.python313
-    pkgs.gnome-recipes
-  ];
+  }) (filter (package: debian package != [ ]) (lib.unique (base ++ [ pkgs.python313 ])));
 
   sbom =
     pkgs.runCommand "image-sbom"
@@ -110,9 +106,14 @@ let
             inherit (image) group;
             layers = layersOf role;
             application = if role == "user-code" then application else [ ];
-            # What single files are of.
             data = lib.optional (role == "user-code") {
-              path = pkgs.gnome-recipes;
+              inherit (recipes)
+                file
+                version
+                sha256
+                license
+                ;
+              source = "pkg:github/gnome/recipes";
               layer = corpus;
             };
             wheels = builtins.listToAttrs (

@@ -1,11 +1,11 @@
 # The layers of all images: what is together in one, and what a role has. Cut so that what changes
 # for one reason is in one layer, and that images share what they have in common.
 {
-  # A package set with the names listed in ../README.md.
+  # A package set with the names of ../contract.nix.
   pkgs,
   # ../python of the same set.
   python,
-  # The corpus of the example, as ../stack.nix makes it.
+  # The corpus of the example, ../recipes.nix.
   recipes,
   # The manifest of the example's dbt project, as ../dbt.nix makes it.
   dbtManifest,
@@ -69,8 +69,8 @@ let
     export TMPDIR=$PWD/elsewhere
   '';
 
-  # The libraries and files that all programs share; bash for `podman exec`, and for Dagster's Helm
-  # chart, whose commands are lines of bash. Nothing of ours starts by way of a shell.
+  # The libraries and files that all programs share; bash and coreutils for `podman exec`, and for
+  # Dagster's Helm chart, whose commands are lines of bash. Nothing of ours starts by way of a shell.
   base = [
     pkgs.stdenv.cc.cc.lib
     pkgs.stdenv.cc.libc
@@ -78,6 +78,7 @@ let
     pkgs.cacert
     pkgs.tzdata
     pkgs.bashInteractive
+    pkgs.coreutils
   ];
   system-files = import ./system-files.nix { inherit pkgs; };
 
@@ -207,7 +208,7 @@ let
   corpus = layer {
     name = "corpus";
     reason = "the default corpus of the example";
-    files = [ (file "/opt/dagster/recipes/recipes.db" "${recipes}/recipes.db") ];
+    files = [ (file "/opt/dagster/recipes/recipes.db" recipes.file) ];
   };
   manifest = layer {
     name = "dbt-manifest";

@@ -1,7 +1,7 @@
 # The programs that bring images elsewhere: into podman or docker, to a registry, together with those
 # of another architecture. What they do: ./load.py, ./push.py, ./merge.py.
 {
-  # A package set with the names listed in ../README.md.
+  # A package set with the names of ../contract.nix.
   pkgs,
   # Shell commands that set SSL_CERT_FILE, of ../stack.nix.
   certificates,

@@ -8,6 +8,12 @@
   python,
 }:
 let
+  # For `podman exec` and the Helm chart; in the registry set the two are one.
+  shell = pkgs.lib.unique [
+    pkgs.bashInteractive
+    pkgs.coreutils
+  ];
+
   role =
     {
       # The role's name and its dependency group in pyproject.toml.
@@ -28,7 +34,7 @@ let
     let
       linked = python.environment "image-${name}" [ group ];
       variables = {
-        PATH = "${linked}/bin:${pkgs.bashInteractive}/bin:/usr/local/bin:/usr/bin:/bin";
+        PATH = "${linked}/bin:${pkgs.lib.makeBinPath shell}:/usr/local/bin:/usr/bin:/bin";
         HOME = "/tmp";
         LANG = "C.UTF-8";
         PYTHONUNBUFFERED = "1";

@@ -5,7 +5,8 @@ Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`,
 `project`, that table of pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store
 paths with the Debian packages they are made of; and `roles`: for each its dependency `group`, its
 `layers` (made by layer.py), the layers of the `application`, `wheels`, name -> store path, and
-`data`, store paths of which a `layer` has some files.
+`data`: each a `file` (a store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a
+package URL) and `version` that it is from.
 
 OUT gets `ROLE.cdx.json` for each role and `layers.json`: digest of a layer -> why it is there, its
 store paths, and the store paths of its other files. Everything follows from the input: the serial
@@ -84,6 +85,22 @@ def library(
     )
 
 
+def data_file(item: Json, digest: str) -> Component:
+    """Return a file of data; its package URL is that of the project it is from."""
+    purl = PackageURL.from_string(f"{item['source']}@{item['version']}")
+    name = Path(item["file"]).name.partition("-")[2]
+    return Component(
+        type=ComponentType.DATA,
+        name=name,
+        version=item["version"],
+        purl=purl,
+        bom_ref=name,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=item["sha256"])],
+        licenses=[LicenseFactory().make_from_string(item["license"])],
+        properties=properties(digest, item["file"]),
+    )
+
+
 class Writer:
     """Writes the lists of one layout."""
 
@@ -115,7 +132,7 @@ class Writer:
             for path in info["paths"]:
                 yield from self.stored(path, info["digest"])
         for item in role["data"]:
-            yield from self.stored(item["path"], layer_infos([item["layer"]])[0]["digest"])
+            yield data_file(item, layer_infos([item["layer"]])[0]["digest"])
         if role["application"]:
             yield self.application(layer_infos(role["application"]))
 

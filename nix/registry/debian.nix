@@ -31,4 +31,28 @@ rec {
     // {
       meta = { };
     };
+
+  # One file out of a package, of known content.
+  file =
+    {
+      # Its name in the store, and its sha256.
+      name,
+      sha256,
+      # The `group` of the lock with that one package, and the `path` in it.
+      from,
+    }:
+    derivation {
+      inherit name system;
+      builder = "${seed}/busybox";
+      args = [
+        "sh"
+        "-euc"
+        "$builder ar p $package data.tar.xz | $builder tar -x -J -O ./$path >$out"
+      ];
+      package = lock.debs from.group;
+      inherit (from) path;
+      outputHash = sha256;
+      outputHashAlgo = "sha256";
+      outputHashMode = "flat";
+    };
 }

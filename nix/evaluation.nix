@@ -1,0 +1,84 @@
+# The check `evaluation`: every output of both package sets evaluates, for every system, and what a set
+# lacks is told by name.
+{
+  pkgs,
+  # The flake's own source.
+  source,
+}:
+let
+  inherit (pkgs) lib;
+  contract = import ./contract.nix;
+  facts = import ./nixpkgs.nix;
+  nixpkgs = system: import ./stand-in.nix { inherit system; };
+
+  # A headline, then what every output evaluates to with a package set.
+  evaluated =
+    title: set:
+    [ title ]
+    ++ builtins.concatMap builtins.attrValues (
+      builtins.attrValues (import ./evaluate.nix { inherit set source; }).paths
+    );
+
+  # A test of this check: with that set, the sentences are those.
+  tells =
+    what: set: sentences:
+    let
+      told = contract.lacking set;
+    in
+    if told == sentences then
+      "told: ${what}"
+    else
+      throw "evaluation: ${what}: told '${toString told}' instead of '${toString sentences}'";
+
+  complete = nixpkgs "x86_64-linux";
+  tests = [
+    (tells "nothing, of a whole set" complete [ ])
+    (tells "nothing, of a set without what is optional" (removeAttrs complete [ "qdrant" ]) [ ])
+    (tells "names that are not there"
+      (import ./stand-in.nix {
+        system = "x86_64-linux";
+        facts = removeAttrs facts [
+          "fetchurl"
+          "skopeo"
+          "tzdata"
+          "zlib"
+        ];
+      })
+      [
+        "has no fetchurl"
+        "has no skopeo"
+        "has no tzdata"
+        "has no zlib"
+      ]
+    )
+    (tells "an alias that throws" (complete // { skopeo = throw "'skopeo' has been removed"; }) [
+      "has taken skopeo away"
+    ])
+    (tells "a program of another name"
+      (complete // { distribution = complete.distribution // { meta.mainProgram = "other"; }; })
+      [ "has distribution with the program other instead of registry" ]
+    )
+    (tells "a version that is too old"
+      (complete // { process-compose = complete.process-compose // { version = "1.9.0"; }; })
+      [ "has process-compose 1.9.0, and ${contract.names.process-compose.atLeast} is the oldest that works" ]
+    )
+    (tells "a function that is gone" (complete // { lib = removeAttrs complete.lib [ "unique" ]; }) [
+      "has lib without unique"
+    ])
+  ];
+
+  evaluations =
+    builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))
+      [
+        "x86_64-linux"
+        "aarch64-linux"
+      ]
+    ++ builtins.concatMap (system: evaluated "nixpkgs' facts, ${system}" (nixpkgs system)) [
+      "x86_64-linux"
+      "aarch64-linux"
+      "aarch64-darwin"
+    ];
+in
+pkgs.runCommand "check-evaluation" { } ''
+  printf '%s\n' ${lib.escapeShellArg (builtins.concatStringsSep "\n" (tests ++ evaluations))} >"$out"
+''
