@@ -34,18 +34,18 @@ let
       builtins.filter (key: here.${key} != null && here.${key} != fact.${key}) (builtins.attrNames fact)
     );
 in
-{
-  # "packages.stack" -> the store path of its derivation. Fails with all names that the set lacks.
-  paths =
-    if contract.lacking set != [ ] then
-      throw "the package set ${builtins.concatStringsSep ", and " (contract.lacking set)} (nix/contract.nix)"
-    else
-      builtins.mapAttrs (
-        _: builtins.mapAttrs (_: package: builtins.unsafeDiscardStringContext package.drvPath)
-      ) groups;
+# Fails with all names that the set lacks.
+if contract.lacking set != [ ] then
+  throw "the package set ${builtins.concatStringsSep ", and " (contract.lacking set)} (nix/contract.nix)"
+else
+  {
+    # Kind of output -> name -> the store path of its derivation.
+    paths = builtins.mapAttrs (
+      _: builtins.mapAttrs (_: package: builtins.unsafeDiscardStringContext package.drvPath)
+    ) groups;
 
-  # What ./nixpkgs.nix says of nixpkgs and the set has otherwise.
-  differences = builtins.concatMap differing (
-    builtins.filter (name: set ? ${name}) (builtins.attrNames facts)
-  );
-}
+    # What ./nixpkgs.nix says of nixpkgs and the set has otherwise.
+    differences = builtins.concatMap differing (
+      builtins.filter (name: set ? ${name}) (builtins.attrNames facts)
+    );
+  }
