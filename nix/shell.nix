@@ -17,7 +17,11 @@ pkgs.mkShellNoCC {
   RECIPES_SOURCE = stack.recipes.file;
   DBT_MANIFEST = stack.dbtManifest;
   shellHook = ''
-    export PYTHONPATH="$PWD/src''${PYTHONPATH:+:$PYTHONPATH}"
+    # The checkout: this directory or one above it, else the one whose ./nixw was called.
+    checkout=$PWD
+    until [ -e "$checkout/src/dagma" ] || [ "$checkout" = / ]; do checkout=$(dirname "$checkout"); done
+    if [ "$checkout" = / ]; then checkout=''${DAGMA_CHECKOUT:-$PWD}; fi
+    export PYTHONPATH="$checkout/src''${PYTHONPATH:+:$PYTHONPATH}"
     eval "$(dagma env)"
     echo "dagma: process-compose up | dagma up | pytest | ruff check | mypy    (CONTRIBUTING.md)"
   '';

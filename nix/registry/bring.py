@@ -2,8 +2,9 @@
 
 `bring.py nix` unpacks Debian's Nix into the user's data directory and prints where;
 `bring.py artifacts` adds the wheels, Debian packages and Go modules of the locks to the Nix store
-and prints their store paths. A store path of pinned content follows from name and hash alone, so
-Nix then finds it valid and never fetches.
+and prints their store paths; `bring.py wheels` does so with the wheels alone, which nixpkgs' set
+takes as well. A store path of pinned content follows from name and hash alone, so Nix then finds it
+valid and never fetches. DAGMA_OTHERWISE ends the sentence of an error.
 
 Called by ./nixw, on the machine's Python (3.9 or newer): standard library only.
 """
@@ -12,10 +13,12 @@ import contextlib
 import errno
 import fcntl
 import json
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Callable
 
 from debian import current, make_seed, open_suite
 from go_modules import vendor
@@ -123,10 +126,21 @@ def accepted(pin: dict[str, str], actual: str) -> str:
     return actual
 
 
-def artifacts() -> str:
-    """Bring every artifact; returns the store paths of all of them, a line each."""
-    brought = [*bring_debs(), *bring_wheels(), bring_go()]
+def artifacts() -> list[Artifact]:
+    """Bring every artifact of the registry set; returns all of them."""
+    return [*bring_debs(), *bring_wheels(), bring_go()]
+
+
+def store_paths(brought: Iterable[Artifact]) -> str:
+    """Return the store paths of artifacts, a line each."""
     return "\n".join(artifact.path for artifact in brought)
+
+
+COMMANDS: dict[str, Callable[[], object]] = {
+    "nix": nix,
+    "artifacts": lambda: store_paths(artifacts()),
+    "wheels": lambda: store_paths(bring_wheels()),
+}
 
 
 @contextlib.contextmanager
@@ -157,19 +171,20 @@ def sentence(error: OSError) -> str:
 
 
 def main(command: str) -> None:
-    """Run one of the two commands; an error is one sentence and exit code 1."""
+    """Run one of the commands; an error is one sentence and exit code 1."""
+    otherwise = os.environ.get("DAGMA_OTHERWISE", "")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         with alone():
             forget_old_overlay()
-            print(nix() if command == "nix" else artifacts())
+            print(COMMANDS[command]())
     except BringError as error:
-        sys.exit(f"nixw: {error}")
+        sys.exit(f"nixw: {error}{otherwise}")
     except KeyboardInterrupt:
         sys.exit("nixw: stopped; what was not finished is removed")
     except OSError as error:
-        sys.exit(f"nixw: {sentence(error)}")
+        sys.exit(f"nixw: {sentence(error)}{otherwise}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from machine import BringError, say, write
 from store import Artifact
 
 HERE = Path(__file__).resolve().parent
-SYSTEM = f"{platform.machine()}-{platform.system().lower()}"
+
+
+def system(machine: str, kernel: str) -> str:
+    """Return Nix's name of a system, given uname's two words: macOS says arm64 for aarch64."""
+    return f"{'aarch64' if machine == 'arm64' else machine}-{kernel.lower()}"
+
+
+SYSTEM = system(platform.machine(), platform.system())
 ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
 
 
@@ -60,7 +67,7 @@ def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
     if SYSTEM not in ARCHITECTURES:
         raise BringError(
             f"there are registry packages for {' and '.join(ARCHITECTURES)}, not for {SYSTEM}: "
-            "install Nix and set DAGMA_PACKAGES=nixpkgs"
+            "install Nix, which ./nixw then uses with nixpkgs' packages"
         )
     return {
         name: Package(**systems[SYSTEM])
@@ -91,14 +98,21 @@ def seed_artifact(lock: dict[str, Any]) -> Artifact:
 
 
 def wheel_artifacts() -> dict[str, Artifact]:
-    """Return the pinned wheels of this system by requirement, `name==version`."""
+    """Return the pinned wheels of this system by requirement, `name==version`.
+
+    Raises:
+        BringError: There are none for this system.
+    """
     packages = read(HERE.parent / "python/lock.json")["packages"]
-    return {
+    wheels = {
         f"{name}=={package['version']}": Artifact(wheel["file"], wheel["sha256"])
         for name, package in packages.items()
         for wheel in [package["wheels"].get(SYSTEM)]
         if wheel
     }
+    if not wheels:
+        raise BringError(f"nix/python/lock.json has no wheels for {SYSTEM}")
+    return wheels
 
 
 def locked() -> bool:

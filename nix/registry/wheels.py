@@ -1,26 +1,34 @@
 """Wheels by the machine's own pip: its index, proxy, credentials and certificates."""
 
-import platform
 import re
 import sys
 import tempfile
 from pathlib import Path
 
 from machine import BringError, count, last_line, run, told
+from pins import SYSTEM
 from store import Artifact, compare
 
 
-def pip_command(requirements: Path, folder: Path) -> list[str]:
+def platforms(system: str) -> list[str]:
+    """Return the wheel platforms of a Nix system, those of ../python/lock_wheels.py, for pip."""
+    machine, kernel = system.split("-")
+    if kernel == "darwin":
+        return ["macosx_14_0_arm64"]  # pip adds the older ones and the universal ones itself
+    return [
+        *(f"manylinux_2_{minor}_{machine}" for minor in range(41, 4, -1)),
+        *(f"manylinux{year}_{machine}" for year in ("2014", "2010", "1")),
+    ]
+
+
+def pip_command(requirements: Path, folder: Path, system: str = SYSTEM) -> list[str]:
     """Return the pip call that downloads wheels of CPython 3.13, whatever Python runs pip."""
-    machine = platform.machine()
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(41, 4, -1)]
-    platforms += [f"manylinux{year}_{machine}" for year in ("2014", "2010", "1")]
     return [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
         *("--disable-pip-version-check", "--progress-bar=off", "--require-hashes"),
         *("--python-version=3.13", "--implementation=cp"),
         *(f"--abi={abi}" for abi in ("cp313", "abi3", "none")),
-        *(f"--platform={name}" for name in platforms),
+        *(f"--platform={name}" for name in platforms(system)),
         *("--dest", str(folder), "--requirement", str(requirements)),
     ]
 

@@ -11,14 +11,17 @@ import pytest
 
 # What nixw itself uses; anything else on PATH is a stand-in.
 TOOLS = ["sh", "cat", "cksum", "dirname", "find", "grep", "id", "ls"]
-TOOLS += ["mkdir", "mv", "readlink", "rm", "sed", "timeout", "tr"]
+TOOLS += ["mkdir", "mv", "readlink", "rm", "sed", "tr", "uname"]
 NIX = """
 [ "$1" = --version ] && { echo "nix (Nix) VERSION"; exit 0; }
+pwd >"$0.folder"
 case $* in
   "hash path nix") echo sha256-AAAA ;;
   "hash to-base16"*) echo ab ;;
   "config show substituters") echo https://cache.example ;;
   "store ping"*) exit PING ;;
+  "eval --impure --raw --expr builtins.currentSystem") echo x86_64-linux ;;
+  "eval --json .#apps.x86_64-linux "*) [ ! -e "$0.evaluation" ] || { cat "$0.evaluation" >&2; exit 1; } ;;
   *) echo "nix $*"; echo "$NIX_CONFIG" >"$0.config" ;;
 esac
 """
@@ -54,6 +57,8 @@ def machine(tmp_path, checkout):
         }
 
         def has(self, name, script):
+            # Not through the link to a tool: root can write into the store.
+            (self.programs / name).unlink(missing_ok=True)
             (self.programs / name).write_text(f"#!{shutil.which('sh')}\n{script}\n")
             (self.programs / name).chmod(0o755)
 
@@ -61,14 +66,22 @@ def machine(tmp_path, checkout):
             self.has("nix", NIX.replace("VERSION", version).replace("PING", str(ping)))
             self.has("nix-store", "echo /nix/store/none")
 
+        def nixpkgs_fails(self, error):
+            """From now on nixpkgs does not evaluate; Nix says this."""
+            (self.programs / "nix.evaluation").write_text(error)
+
         def has_python(self, version="3.11"):
             self.has("python3", f'case $1 in -c) echo {version} ;; *) echo "/bin/sh" ;; esac')
+
+        def brings(self, script):
+            """The machine's python3 answers `bring.py COMMAND` by this script, COMMAND as $2."""
+            self.has("python3", f"[ $1 = -c ] && {{ echo 3.11; exit; }}\n{script}")
 
         def nixw(self, *arguments, program=None, cwd=None, **environment):
             return subprocess.run(
                 [program or self.folder / "nixw", *arguments],
                 env=self.environment | environment,
-                cwd=cwd or tmp_path,
+                cwd=cwd or self.folder,
                 capture_output=True,
                 text=True,
                 timeout=30,
@@ -90,7 +103,7 @@ def machine(tmp_path, checkout):
     shutil.copytree(
         checkout / "nix", made.folder / "nix", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for file in ("nixw", "flake.lock"):
+    for file in ("nixw", "flake.nix", "flake.lock", "pyproject.toml"):
         shutil.copy(checkout / file, made.folder)
     return made
 
@@ -247,47 +260,223 @@ def test_an_artifact_that_is_gone_is_brought_again(ready):
     assert "python3 is not on PATH" in ready.refuses("build")
 
 
-def test_from_any_directory_and_through_a_symbolic_link(ready, tmp_path):
+# --- where it runs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def called(machine, tmp_path):
+    """Calls nixw from another project's folder; returns what it would run there, and where."""
+    machine.has_nix()
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
-    (elsewhere / "inner").symlink_to("../a checkout/nixw")
-    (elsewhere / "outer").symlink_to(elsewhere / "inner")
-    done = ready.nixw("build", program="./outer", cwd=elsewhere)
+
+    def call(*words, cwd=elsewhere, **options):
+        done = machine.nixw(*words, cwd=cwd, DAGMA_PACKAGES="nixpkgs", **options)
+        assert done.returncode == 0, done
+        return done.stdout.strip(), Path((machine.programs / "nix.folder").read_text().strip())
+
+    call.folder = elsewhere
+    return call
+
+
+@pytest.mark.parametrize(
+    ("given", "run"),
+    [
+        ("run .#stack -- -d data", "run CHECKOUT#stack -- -d data"),
+        ("run", "run CHECKOUT"),
+        ("run -- -d .#stack .", "run CHECKOUT -- -d .#stack ."),
+        ("run .#dagma restore . .#x", "run CHECKOUT#dagma restore . .#x"),
+        ("develop -c pytest .", "develop CHECKOUT -c pytest ."),
+        ("develop --command ls", "develop CHECKOUT --command ls"),
+        ("build . .#image", "build CHECKOUT CHECKOUT#image"),
+        ("build -o . --option cores 2", "build -o . --option cores 2 CHECKOUT"),
+        ("flake check --print-build-logs", "flake check --print-build-logs CHECKOUT"),
+        ("flake show ./mine", "flake show ./mine"),
+        ("eval --json --expr 1", "eval --json --expr 1"),
+        ("build ../mine#x", "build ../mine#x"),
+        ("hash path .", "hash path ."),
+    ],
+)
+def test_from_elsewhere_a_reference_is_the_checkout_s(called, machine, given, run):
+    command, folder = called(*given.split())
+    assert command == "nix " + run.replace("CHECKOUT", str(machine.folder))
+    assert folder == called.folder
+
+
+def test_from_the_checkout_nothing_is_changed(called, machine):
+    assert called("run", ".#stack", cwd=machine.folder) == ("nix run .#stack", machine.folder)
+    assert called("develop", cwd=machine.folder)[0] == "nix develop"
+
+
+def test_from_a_folder_of_the_checkout(called, machine):
+    folder = machine.folder / "nix"
+    assert called("run", ".#stack", cwd=folder) == (f"nix run {machine.folder}#stack", folder)
+
+
+def test_through_symbolic_links(called, machine):
+    (called.folder / "inner").symlink_to("../a checkout/nixw")
+    (called.folder / "outer").symlink_to(called.folder / "inner")
+    command, folder = called("run", ".#stack", program="./outer")
+    assert (command, folder) == (f"nix run {machine.folder}#stack", called.folder)
+
+
+@pytest.mark.parametrize("given", ["lock", "run .#lock", "flake update", "flake lock"])
+def test_what_writes_the_checkout_s_files_runs_there(called, machine, given):
+    assert called(*given.split())[1] == machine.folder
+
+
+def test_a_checkout_that_a_reference_cannot_name_works_in_its_own_folder_only(called, machine):
+    machine.folder = machine.folder.rename(machine.folder.with_name("a#checkout"))
+    assert called("build", cwd=machine.folder)[0] == "nix build"
+    machine.has_python()
+    line = machine.refuses("build", cwd=called.folder, DAGMA_PACKAGES="nixpkgs")
+    assert "which Nix would misread: call nixw from there" in line
+
+
+def test_the_registry_set_is_the_checkout_s_from_elsewhere_too(ready, tmp_path):
+    done = ready.nixw("run", "--", ".", cwd=tmp_path)
     assert lock_file(done)["locked"]["path"] == str(ready.folder / "nix")
+    assert f"nix run {ready.folder} --reference-lock-file" in done.stdout
+    assert done.stdout.endswith(" -- .\n")
 
 
 # --- the package set ------------------------------------------------------------------------------
 
 
-def test_auto_takes_nixpkgs_when_the_cache_answers(machine):
-    machine.has_nix(ping=0)
-    done = machine.nixw("build", DAGMA_PACKAGES="auto")
-    assert done.stdout == "nix build\n"
-    assert "packages from nixpkgs, Nix's binary cache answered" in done.stderr
+def chosen(done):
+    """The package set of a call: registry is the one that needs a lock file of its own."""
+    assert done.returncode == 0, done
+    return "registry" if "--reference-lock-file" in done.stdout else "nixpkgs"
 
 
-def test_auto_takes_the_registries_when_it_does_not(ready):
+@pytest.fixture
+def auto(ready):
+    """Calls nixw with DAGMA_PACKAGES=auto: the set it takes, and what it says."""
+
+    def call(*words, ping=0):
+        ready.has_nix(ping=ping)
+        done = ready.nixw(*(words or ["build"]), DAGMA_PACKAGES="auto")
+        return chosen(done), done.stderr
+
+    return call
+
+
+def test_auto_takes_nixpkgs_when_the_cache_answers(auto):
+    packages, said = auto()
+    assert packages == "nixpkgs"
+    assert "packages from nixpkgs, Nix's binary cache answered" in said
+
+
+def test_auto_takes_the_registries_when_it_does_not(auto):
+    packages, said = auto(ping=1)
+    assert packages == "registry"
+    assert "packages from registry, Nix's binary cache did not answer" in said
+
+
+def test_auto_takes_nixpkgs_when_its_source_is_in_the_store(ready, tmp_path):
+    ready.has_nix()
+    ready.has("nix-store", f"echo {tmp_path}")
     done = ready.nixw("build", DAGMA_PACKAGES="auto")
-    assert "--reference-lock-file" in done.stdout
-    assert "packages from registry, Nix's binary cache did not answer" in done.stderr
-
-
-def test_auto_takes_nixpkgs_when_its_source_is_in_the_store(machine, tmp_path):
-    machine.has_nix()
-    machine.has("nix-store", f"echo {tmp_path}")
-    done = machine.nixw("build", DAGMA_PACKAGES="auto")
-    assert done.stdout == "nix build\n"
+    assert chosen(done) == "nixpkgs"
     assert "its source is in the store" in done.stderr
 
 
-def test_what_auto_found_holds_for_a_day_and_is_said_again(machine):
-    machine.has_nix(ping=0)
-    first = machine.nixw("build", DAGMA_PACKAGES="auto")
-    machine.has_nix(ping=1)
-    again = machine.nixw("build", DAGMA_PACKAGES="auto")
-    assert again.stdout == first.stdout
-    assert again.stderr == first.stderr
-    (decision,) = machine.data.glob("packages-*")
+def test_what_auto_found_holds_for_a_day_and_is_said_once(auto, ready):
+    packages, said = auto()
+    assert (packages, said.count("\n")) == ("nixpkgs", 1)
+    assert auto(ping=1) == ("nixpkgs", "")
+    (decision,) = ready.data.glob("packages-*")
     os.utime(decision, (0, 0))
+    packages, said = auto(ping=1)
+    assert (packages, said.count("\n")) == ("registry", 1)
+
+
+UNREACHED = """error:
+       … while fetching the input 'github:NixOS/nixpkgs'
+
+       error: unable to download 'https://github.example/x.tar.gz': Could not connect (7)
+"""
+
+
+def test_auto_falls_back_with_one_line_when_nixpkgs_cannot_be_had(auto, ready):
+    ready.nixpkgs_fails(UNREACHED)
+    packages, said = auto()
+    assert packages == "registry"
+    assert said == (
+        "nixw: packages from registry, nixpkgs is not to be had or does not evaluate: unable to "
+        "download 'https://github.example/x.tar.gz': Could not connect (7) "
+        "(holds for a day; DAGMA_PACKAGES overrides it)\n"
+    )
+    assert auto() == ("registry", "")
+
+
+def test_a_fall_back_ends_with_the_state_of_the_flake_that_caused_it(auto, ready):
+    ready.nixpkgs_fails("error: 'gnome-recipes' has been removed\n")
+    assert auto()[0] == "registry"
+    (ready.programs / "nix.evaluation").unlink()
+    with (ready.folder / "nix/stack.nix").open("a") as file:
+        file.write("# mended\n")
+    assert auto()[0] == "nixpkgs"
+
+
+def test_an_error_without_a_text_is_a_reason_too(auto, ready):
+    ready.nixpkgs_fails("")
+    assert "does not evaluate: Nix gave no reason (holds" in auto()[1]
+
+
+def test_nixpkgs_by_name_never_falls_back(ready):
+    ready.has_nix()
+    ready.nixpkgs_fails("error: no\n")
+    assert chosen(ready.nixw("build", DAGMA_PACKAGES="nixpkgs")) == "nixpkgs"
+
+
+def test_another_system_than_linux_has_nixpkgs_only(auto, ready):
+    ready.has("uname", "echo Darwin")
+    assert auto(ping=1) == ("nixpkgs", "")
+
+
+# --- nixpkgs' wheels ------------------------------------------------------------------------------
+
+
+def test_the_wheels_of_nixpkgs_set_are_brought_by_pip_once(machine):
+    machine.has_nix()
+    machine.brings(f'echo "$2" >>{machine.programs}/asked; echo /bin/sh')
+    for _ in range(2):
+        done = machine.nixw("build", DAGMA_PACKAGES="nixpkgs")
+        assert (done.stdout, done.stderr) == ("nix build\n", "")
+    assert (machine.programs / "asked").read_text() == "wheels\n"
+
+
+def test_a_wheel_that_is_gone_is_brought_again(machine):
+    machine.has_nix()
+    machine.brings(f"echo >>{machine.programs}/asked; echo /nowhere")
+    for _ in range(2):
+        machine.nixw("build", DAGMA_PACKAGES="nixpkgs")
+    assert (machine.programs / "asked").read_text() == "\n\n"
+
+
+def test_without_python_nix_fetches_the_wheels(machine):
+    machine.has_nix()
+    done = machine.nixw("build", DAGMA_PACKAGES="nixpkgs")
+    assert done.stdout == "nix build\n"
+    (line,) = done.stderr.splitlines()
+    assert "python3 is not on PATH" in line
+    assert line.endswith("; the wheels are left to Nix")
+
+
+def test_what_pip_cannot_bring_nix_fetches(machine):
+    machine.has_nix()
+    machine.brings('echo "nixw: no pip$DAGMA_OTHERWISE" >&2; exit 1')
+    done = machine.nixw("build", DAGMA_PACKAGES="nixpkgs")
+    assert done.stdout == "nix build\n"
+    assert done.stderr == "nixw: no pip; the wheels are left to Nix\n"
+
+
+def test_a_data_directory_that_cannot_be_made_does_not_stop_nixpkgs(machine, tmp_path):
+    (tmp_path / "file").write_text("")
+    machine.has_nix()
     machine.has_python()
-    assert "--reference-lock-file" in machine.nixw("build", DAGMA_PACKAGES="auto").stdout
+    done = machine.nixw("build", DAGMA_PACKAGES="nixpkgs", XDG_DATA_HOME=str(tmp_path / "file"))
+    assert done.stdout == "nix build\n"
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("; the wheels are left to Nix")

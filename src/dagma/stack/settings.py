@@ -265,9 +265,11 @@ class Settings(BaseModel):
         return ["backup", *prune] if self.backup_daily else prune
 
 
-#: Variables that Dagma itself hands to the services: not settings, but no mistake either.
+#: Variables that Dagma itself hands to the services, and ./nixw to all it starts: not settings, but
+#: no mistake either.
 HANDED_DOWN = frozenset(
     {
+        "DAGMA_CHECKOUT",
         "DAGMA_ENV",
         "DAGMA_SUPERVISED",
         "DAGMA_SERVICES",
