@@ -10,6 +10,12 @@ let
   contract = import ./contract.nix;
   facts = import ./nixpkgs.nix;
   nixpkgs = system: import ./stand-in.nix { inherit system; };
+  hybrid =
+    system:
+    (import ./hybrid.nix {
+      inherit system;
+      tree = import ./stand-in-tree.nix;
+    }).set;
 
   # A headline, then what every output evaluates to with a package set.
   evaluated =
@@ -77,6 +83,10 @@ let
       "x86_64-linux"
       "aarch64-linux"
       "aarch64-darwin"
+    ]
+    ++ builtins.concatMap (system: evaluated "hybrid of the two, ${system}" (hybrid system)) [
+      "x86_64-linux"
+      "aarch64-linux"
     ];
 in
 pkgs.runCommand "check-evaluation" { } ''

@@ -18,6 +18,7 @@ let
   # What can be nixpkgs' own. The rest of the contract is programs, which would have to be compiled.
   functions = [
     "fetchPypi"
+    "fetchurl"
     "lib"
     "mkShellNoCC"
     "runCommand"
@@ -59,7 +60,7 @@ let
     overlays = [
       (_: previous: {
         runtimeShell = shell;
-        # Downloads are valid by their hash already.
+        # Never run: what is downloaded is valid by its hash.
         fetchurl = previous.fetchurl.override { curl = registry.coreutils; };
         shellcheck-minimal = registry.shellcheck // {
           meta.mainProgram = "shellcheck";
@@ -83,6 +84,18 @@ let
       '';
     };
 
+  # Content in the store by the registry set's own means, where nixpkgs' function expects it.
+  fetchurl =
+    arguments:
+    let
+      here = registry.fetchurl arguments;
+      there = given.fetchurl arguments;
+    in
+    if "${here}" == builtins.unsafeDiscardStringContext "${there}" then
+      here
+    else
+      throw "hybrid: the tree's fetchurl puts ${arguments.name} into ${there} instead of ${here}";
+
   real = builtins.filter (name: given ? ${name}) functions;
   set =
     registry
@@ -90,16 +103,21 @@ let
       postgresql_17 = developed "postgresql_17" "/dev/null";
       python313 = developed "python313" (given.python-setup-hook "lib/python3.13/site-packages");
     }
-    // given.lib.genAttrs real (name: given.${name})
+    // builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = given.${name};
+      }) real
+    )
     // {
+      inherit fetchurl;
       stdenv = given.stdenv // {
         inherit (registry.stdenv) cc;
       };
     };
   others = builtins.filter (name: set ? ${name} && !(builtins.elem name real)) (
-    contract.required ++ contract.optional
+    builtins.attrNames contract.names
   );
+  said = builtins.trace "hybrid: the tree's own are ${toString real}; the registry set's ${toString others}";
 in
-builtins.trace "hybrid: the tree's own are ${toString real}; the registry set's ${toString others}" (
-  import ./. { inherit set source; }
-)
+builtins.mapAttrs (_: said) (import ./. { inherit set source; }) // { inherit set; }
