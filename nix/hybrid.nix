@@ -60,7 +60,7 @@ let
     overlays = [
       (_: previous: {
         runtimeShell = shell;
-        # Never run: what is downloaded is valid by its hash.
+        # Asked for paths only.
         fetchurl = previous.fetchurl.override { curl = registry.coreutils; };
         shellcheck-minimal = registry.shellcheck // {
           meta.mainProgram = "shellcheck";
@@ -84,17 +84,17 @@ let
       '';
     };
 
-  # Content in the store by the registry set's own means, where nixpkgs' function expects it.
-  fetchurl =
-    arguments:
+  # nixpkgs' function says where the content belongs; there the registry set's means have put it.
+  placed =
+    name: arguments:
     let
-      here = registry.fetchurl arguments;
-      there = given.fetchurl arguments;
+      here = registry.${name} arguments;
+      there = builtins.unsafeDiscardStringContext "${given.${name} arguments}";
     in
-    if "${here}" == builtins.unsafeDiscardStringContext "${there}" then
+    if "${here}" == there then
       here
     else
-      throw "hybrid: the tree's fetchurl puts ${arguments.name} into ${there} instead of ${here}";
+      throw "hybrid: the tree's ${name} makes ${there} and the registry set's ${here}";
 
   real = builtins.filter (name: given ? ${name}) functions;
   set =
@@ -110,7 +110,8 @@ let
       }) real
     )
     // {
-      inherit fetchurl;
+      fetchPypi = placed "fetchPypi";
+      fetchurl = placed "fetchurl";
       stdenv = given.stdenv // {
         inherit (registry.stdenv) cc;
       };

@@ -8,6 +8,15 @@
 let
   plain = import ./stand-in.nix { inherit system; };
   overridable = package: package // { override = changes: builtins.deepSeq changes package; };
+  # The path of known content is the same however it is made.
+  known =
+    { name, sha256, ... }:
+    derivation {
+      inherit name system;
+      builder = "/stand-in";
+      outputHash = sha256;
+      outputHashAlgo = "sha256";
+    };
   set =
     plain
     // {
@@ -19,18 +28,13 @@ let
             config = { };
             inherit overlays;
           }) { }).stdenv;
-      # Of known content, so the path is that of any other of the same name and hash.
-      fetchurl = overridable {
-        __functor =
-          _:
-          { name, sha256, ... }:
-          derivation {
-            inherit name system;
-            builder = "/stand-in";
-            outputHash = sha256;
-            outputHashAlgo = "sha256";
-          };
-      };
+      fetchurl = overridable { __functor = _: known; };
+      fetchPypi =
+        arguments:
+        known {
+          inherit (plain.fetchPypi arguments) name;
+          inherit (arguments) sha256;
+        };
       python-setup-hook =
         sitePackages:
         derivation {
