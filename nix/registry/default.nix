@@ -186,7 +186,7 @@ rec {
       hash = sha256;
     };
 
-  # A script with a fixed PATH; arguments as in nixpkgs.
+  # A script with a fixed PATH; arguments and checks as in nixpkgs.
   writeShellApplication =
     {
       name,
@@ -216,6 +216,7 @@ rec {
         cp "$contentPath" "$out/bin/$name"
         chmod 755 "$out/bin/$name"
         ${base}/bin/bash -n "$out/bin/$name"
+        ${shellcheck}/bin/shellcheck "$out/bin/$name"
       '';
 
   # What `nix develop` enters: the packages on PATH, then shellHook.
