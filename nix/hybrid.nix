@@ -1,7 +1,7 @@
 # The outputs made with a nixpkgs-like tree's functions and the registry set's programs: nixpkgs'
 # library, its stdenv with all that setup.sh does and its builders, on a machine that has neither
 # nixpkgs' packages nor their sources. For maintainers, see ../docs/nixpkgs.md:
-#   ./nixw build --impure --file nix/hybrid.nix --arg tree /path/to/nixpkgs packages.image
+#   DAGMA_PACKAGES=registry ./nixw build --impure --file nix/hybrid.nix --arg tree /path/to/nixpkgs packages.image
 {
   # A checkout of nixpkgs or of what is like it, or a function with the arguments of its default.nix.
   tree,
