@@ -22,7 +22,11 @@ let
   # file or folder), so that other edits leave the result valid. Output is both shown and kept.
   inCheckout =
     name: tools: files: script:
-    pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
+    pkgs.runCommand "check-${name}" {
+      nativeBuildInputs = tools ++ [ pkgs.coreutils ];
+      # macOS' build sandbox, where it is on, lets nobody listen, not even on loopback.
+      __darwinAllowLocalNetworking = true;
+    } ''
       export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes.file} DBT_MANIFEST=${stack.dbtManifest} ${certificates}
       mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"

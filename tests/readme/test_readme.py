@@ -1,7 +1,6 @@
 """Runs the README's commands as they stand there, outside the sandbox, on a state of its own."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -28,25 +27,10 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(new_user, tmp_path_factory):
     """The user's environment: no setting but other ports and another state directory."""
-    # What `nix develop` and this stack's parent set is not what a new user has.
-    own = (
-        "DAGMA_",
-        "POSTGRES_",
-        "DAGSTER_",
-        "MLFLOW_",
-        "QDRANT_",
-        "PG",
-        "PC_",
-        "RECIPES_",
-        "DBT_",
-        "PYTHON",
-    )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    kept = {name: os.environ[name] for name in ("DAGMA_PACKAGES",) if name in os.environ}
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
-    return clean | kept | ports | {"DAGMA_HOME": str(tmp_path_factory.mktemp("home") / "dagma")}
+    return new_user | ports | {"DAGMA_HOME": str(tmp_path_factory.mktemp("home") / "dagma")}
 
 
 @pytest.fixture(scope="module")

@@ -139,10 +139,21 @@ class LiveStack(Platform):
             return cursor.fetchall()
 
 
+def a_short_folder() -> Path:
+    """A new folder below which a state directory has room for the names of its sockets.
+
+    Their paths may have 103 bytes on macOS (sockaddr_un), whose own TMPDIR is half of that.
+    """
+    parent = tempfile.gettempdir()
+    return Path(
+        tempfile.mkdtemp(prefix="d", dir=parent if len(os.fsencode(parent)) <= 60 else "/tmp")
+    )
+
+
 @contextmanager
 def a_stack(**settings: str) -> Iterator[LiveStack]:
     """A state directory that is stopped and removed at the end."""
-    base = Path(tempfile.mkdtemp(prefix="d"))
+    base = a_short_folder()
     base.chmod(0o711)  # root's PostgreSQL runs as another user
     names = (*PORTS, *PORTS_QDRANT)
     live = LiveStack(base, dict(zip(names, free_ports(len(names)), strict=True)), settings)

@@ -1,7 +1,9 @@
 import os
 import socket
+import tempfile
 
 import pytest
+from live_stack import LiveStack, a_short_folder
 
 from dagma.errors import PreflightError
 from dagma.stack import preflight, settings, topology
@@ -33,6 +35,19 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path):
 def test_a_longest_path_is_accepted(tmp_path):
     room = preflight.LONGEST_SOCKET - len(str(tmp_path)) - len("//h/run/process-compose.sock")
     preflight.state_directory(chosen(tmp_path / ("x" * room)))
+
+
+def test_the_stacks_of_our_tests_have_short_paths_below_a_long_tmpdir(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(preflight, "LONGEST_SOCKET", 103)  # macOS'
+    base = a_short_folder()
+    home = LiveStack(base, {}).home
+    try:
+        preflight.state_directory(settings.load({"DAGMA_HOME": str(home)}).settings)
+    finally:
+        base.rmdir()
 
 
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
