@@ -24,6 +24,7 @@ let
     name: tools: files: script:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools ++ [ pkgs.coreutils ]; } ''
       export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes.file} DBT_MANIFEST=${stack.dbtManifest} ${certificates}
+      ${stack.dashboard}
       mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"
       ${builtins.concatStringsSep "\n" (
