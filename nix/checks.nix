@@ -28,6 +28,7 @@ let
       __darwinAllowLocalNetworking = true;
     } ''
       export HOME=$TMPDIR RECIPES_SOURCE=${stack.recipes.file} DBT_MANIFEST=${stack.dbtManifest} ${certificates}
+      ${stack.dashboard}
       mkdir "$TMPDIR/checkout"
       cd "$TMPDIR/checkout"
       ${builtins.concatStringsSep "\n" (

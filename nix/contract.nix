@@ -56,9 +56,13 @@ let
     tzdata.use = "time zones";
     writeShellApplication.use = "the commands";
     zlib.use = "a library that wheels expect";
-    # Absent from the registry set: no package registry has Qdrant's server.
+    # Absent from the registry set: no package registry has Qdrant's server, nor its dashboard.
     qdrant = {
       use = "the vector database's server";
+      optional = true;
+    };
+    qdrant-web-ui = {
+      use = "the files of its dashboard; `index.html` is at the top of the output";
       optional = true;
     };
   };

@@ -39,7 +39,10 @@ let
   complete = nixpkgs "x86_64-linux";
   tests = [
     (tells "nothing, of a whole set" complete [ ])
-    (tells "nothing, of a set without what is optional" (removeAttrs complete [ "qdrant" ]) [ ])
+    (tells "nothing, of a set without what is optional" (removeAttrs complete [
+      "qdrant"
+      "qdrant-web-ui"
+    ]) [ ])
     (tells "names that are not there"
       (import ./stand-in.nix {
         system = "x86_64-linux";
@@ -71,7 +74,22 @@ let
     (tells "a function that is gone" (complete // { lib = removeAttrs complete.lib [ "unique" ]; }) [
       "has lib without unique"
     ])
+    (hands complete true)
+    (hands (removeAttrs complete [ "qdrant-web-ui" ]) false)
   ];
+
+  # A test of ./stack.nix: whether the command of a set hands the dashboard's files to Qdrant's server.
+  hands =
+    set: expected:
+    let
+      inherit ((import ./. { inherit set source; }).programs.stack) text;
+      variable = "export QDRANT__SERVICE__STATIC_CONTENT_DIR=";
+      found = builtins.replaceStrings [ variable ] [ "" ] text != text;
+    in
+    if found == expected then
+      "handed: the dashboard's files, where a set has them"
+    else
+      throw "evaluation: whether ${variable} is in the command `stack` is wrong";
 
   evaluations =
     builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))

@@ -136,4 +136,10 @@
     read = "0239a88074ac";
     version = "1.16.3";
   };
+  # The files themselves, `index.html` among them, are the output; NixOS hands it to the server as it is.
+  qdrant-web-ui = {
+    file = "pkgs/by-name/qd/qdrant-web-ui/package.nix";
+    read = "8e99004c3bd7";
+    version = "0.1.30";
+  };
 }

@@ -22,6 +22,7 @@ pkgs.mkShellNoCC {
     until [ -e "$checkout/src/dagma" ] || [ "$checkout" = / ]; do checkout=$(dirname "$checkout"); done
     if [ "$checkout" = / ]; then checkout=''${DAGMA_CHECKOUT:-$PWD}; fi
     export PYTHONPATH="$checkout/src''${PYTHONPATH:+:$PYTHONPATH}"
+    ${stack.dashboard}
     eval "$(dagma env)"
     echo "dagma: process-compose up | dagma up | pytest | ruff check | mypy    (CONTRIBUTING.md)"
   '';

@@ -24,11 +24,19 @@ let
       text = ''
         export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes.file}}"
         export DBT_MANIFEST="''${DBT_MANIFEST-${dbtManifest}}"
+        ${dashboard}
         ${certificates}
         exec dagma ${arguments} "$@"
       '';
       meta.mainProgram = name;
     };
+
+  # The files of Qdrant's dashboard, a package of its own in nixpkgs.
+  dashboard =
+    if pkgs ? qdrant-web-ui then
+      ''export QDRANT__SERVICE__STATIC_CONTENT_DIR="''${QDRANT__SERVICE__STATIC_CONTENT_DIR-${pkgs.qdrant-web-ui}}"''
+    else
+      "";
 
   # The certificates that the environment names; else the machine's, which hold those of a company's
   # proxy; else the set's. Two variables: nixpkgs' OpenSSL prefers the second, which a multi-user Nix
@@ -53,6 +61,7 @@ in
     services
     recipes
     dbtManifest
+    dashboard
     certificates
     ;
   dagma = command "dagma" "";

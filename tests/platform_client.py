@@ -71,13 +71,20 @@ class Platform:
 
     ports: dict[str, int]
 
-    def web(self, setting: str, path: str, body: Any = None, method: str | None = None) -> bytes:
+    def web(
+        self,
+        setting: str,
+        path: str,
+        body: Any = None,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
         """The answer of one of the web interfaces."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports[setting]}{path}",
             data=data,
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json"} | (headers or {}),
             method=method,
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

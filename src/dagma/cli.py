@@ -119,9 +119,19 @@ def _start(stack: Stack, names: list[str], note: str | None) -> bool:
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    if problem := _code_problem(stack, stack.status()):
-        click.echo(click.style(problem, fg="yellow"))
+    _warn(_code_problem(stack, stack.status()), _qdrant_problem(stack, names))
     return True
+
+
+def _warn(*problems: str | None) -> None:
+    _say([click.style(problem, fg="yellow") for problem in problems if problem])
+
+
+def _qdrant_problem(stack: Stack, names: list[str]) -> str | None:
+    """One line about a server of Qdrant that does not fit the client, where assets ask one."""
+    from dagma.stack import qdrant  # its imports are for those who ask only
+
+    return qdrant.problem(stack.loaded, names)
 
 
 def _code_problem(stack: Stack, services: list[Status]) -> str | None:
@@ -150,6 +160,7 @@ def _join(stack: Stack, names: list[str]) -> None:
     if new:
         with Rows(new) as rows:
             stack.wait(new, rows.add, rows.tell)
+        _warn(_qdrant_problem(stack, new))
     click.echo("Added to the running stack." if new else "Already up.")
     if not new:
         _say([row(status) for status in stack.status()])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 from live_stack import wait_for
+from qdrant_server import PROGRAM
 from under_fault import GROUP, SERVICE_BOUND, StackUnderFault
 
 from dagma.stack import supervisor
@@ -104,6 +105,7 @@ FAULTS = (
     Fault("webserver", _kill_service("webserver"), spares_runs=True),
     Fault("daemon", _kill_service("daemon"), spares_runs=True),
     Fault("mlflow", _kill_service("mlflow"), spares_runs=True),
+    *([Fault("qdrant", _kill_service("qdrant"), spares_runs=True)] if PROGRAM else []),
     Fault("process-compose", _kill_supervisor),
     Fault("the run's process", _kill_run, needs_run=True, ends_starting_run=True),
 )

@@ -13,15 +13,24 @@ from typing import Any
 import psutil
 import psycopg2
 from live_stack import LiveStack, wait_for
+from qdrant_server import PROGRAM
 
 from dagma.errors import StackError
 from dagma.stack import supervisor
 from dagma.stack.supervisor import Process, Supervisor
 
-GROUP = "data"
+#: With Qdrant's server, where there is a program.
+GROUP = "full" if PROGRAM else "data"
 #: Of the code location: a process for the asset's step, and all in the run's own process.
 JOBS = ("apart", "together")
-SERVICES = ("postgres", "user_code", "webserver", "daemon", "mlflow")
+SERVICES = (
+    "postgres",
+    "user_code",
+    "webserver",
+    "daemon",
+    "mlflow",
+    *(["qdrant"] if PROGRAM else []),
+)
 #: Seconds in which services have to be healthy again.
 SERVICE_BOUND = 60.0
 #: Seconds in which a process without a service has to be gone. Loaded code ends itself when it was

@@ -23,6 +23,8 @@ from dagma.stack import supervisor
 PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "USER_CODE_PORT", "MLFLOW_PORT")
 PORTS_QDRANT = ("QDRANT_PORT", "QDRANT_GRPC_PORT")
 OURS = ("DAGMA_", "DAGSTER_", "POSTGRES_", "MLFLOW_", "QDRANT_", "USER_CODE_", "PC_", "PG")
+#: What says which programs this machine has.
+INHERITED = ("DAGMA_QDRANT_BIN",)
 #: Seconds for a cold start on a slow, busy machine.
 LONG = 300.0
 
@@ -48,7 +50,9 @@ class LiveStack(Platform):
         return self.base / "w"
 
     def environ(self) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(OURS) or k in INHERITED
+        }
         source = str(Path(dagma.__file__).parents[1])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
         return (

@@ -144,13 +144,15 @@ def test_a_service_that_was_restarted_too_often_has_failed_and_status_says_why(o
     program = other_stack.work / "server"  # stands for Qdrant: only its end matters here
     broken = other_stack.work / "broken"
     (other_stack.work / "readyz").touch()
+    (other_stack.work / "index.html").write_text('{"version": "1.2.3"}')
     program.write_text(
         f"#!/bin/sh\n[ -e {broken} ] && exit 7\n"
         f"exec {sys.executable} -m http.server -d {other_stack.work} $QDRANT__SERVICE__HTTP_PORT\n"
     )
     program.chmod(0o755)
     other_stack.settings["DAGMA_QDRANT_BIN"] = str(program)
-    other_stack.dagma("up", "-d", "vector")
+    said = other_stack.dagma("up", "-d", "vector")
+    assert " is 1.2.3, which does not fit the client " in said
     broken.touch()
     os.kill(other_stack.status()["qdrant"]["pid"], signal.SIGKILL)
     wait_for(lambda: other_stack.status()["qdrant"]["state"] == "failed", LONG, "the last restart")

@@ -2,11 +2,9 @@
 
 import gc
 import json
-import os
 import signal
 import subprocess
 import sys
-import urllib.request
 
 import dagster as dg
 import pytest
@@ -160,35 +158,3 @@ def test_a_failed_run_is_failed_in_mlflow_and_an_abandoned_one_is_closed(
         )
     assert tracked(stack, result.run_id)["info"]["status"] == "FAILED"
     assert tracked(stack, abandoned)["info"]["status"] == "KILLED"
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(
-    not answers(os.environ.get("QDRANT_URL", "http://127.0.0.1:1")),
-    reason="no Qdrant server answers at QDRANT_URL: publishing to one is not tested",
-)
-def test_a_server_takes_a_model_twice_and_switches_its_alias():
-    import pandas as pd
-
-    from dagma.defs.vectors import collection
-
-    def model(value):
-        return pd.DataFrame(
-            {"ingredient": ["a", "b"], "recipes": [2, 1], "vector": [[1.0, value], [0.5, 1.0]]}
-        )
-
-    with QdrantResource(url=os.environ["QDRANT_URL"]).connect() as client:
-        first = collection.publish(client, model(0.1))
-        assert collection.publish(client, model(0.1)) == first._replace(previous="", dropped=[])
-        second = collection.publish(client, model(0.2))
-        assert second.previous == first.collection
-        assert [row[2] for row in collection.neighbours(client, 1, 1)] == ["b"]
-        client.delete_collection(first.collection)
-        client.delete_collection(second.collection)

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 import tarfile
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from dagma.errors import BackupError
 from dagma.stack import archive, backup, dumps, restore, settings
 from dagma.stack.archive import Writer, opened
+from dagma.stack.control import Stack
 
 FACTS = {
     "created": "2026-01-01T00:00:00+00:00",
@@ -246,6 +249,18 @@ def test_what_a_newer_version_wrote_is_refused(wanted, sentence):
 def test_what_an_older_version_wrote_is_not(tmp_path):
     older = {"dagster": "1.13.10rc1", "postgresql": "16", "unknown": "9"}
     restore._not_newer(older, {"dagster": "1.13.10", "postgresql": "17"})
+
+
+@pytest.mark.skipif(shutil.which("pg_restore") is None, reason="no PostgreSQL on PATH")
+@pytest.mark.parametrize("server", ["1.18.2", "1.19.0", "1.19.1"])
+def test_vectors_of_a_newer_server_are_refused(tmp_path, program, server):
+    named = {"DAGMA_QDRANT_BIN": str(program("its-server", f"echo qdrant {server}"))}
+    stack = Stack(settings.load({"DAGMA_HOME": str(tmp_path / "h"), **named}))
+    path = tmp_path / "a.tar"
+    path.write_bytes(made([plain(backup.SNAPSHOT)], versions={"qdrant": "1.19.0"}))
+    newer = pytest.raises(BackupError, match=r"written by qdrant 1\.19\.0, and here is 1\.18\.2")
+    with opened(path) as archived, newer if server == "1.18.2" else nullcontext():
+        restore.check(stack, archived)
 
 
 def test_the_oldest_of_an_installation_go_and_the_newest_stays_whatever_its_date(tmp_path):

@@ -75,6 +75,14 @@ def test_images_are_named_by_the_names_that_people_use(tmp_path):
     assert exports(tmp_path, **both)["DAGSTER_CURRENT_IMAGE"] == "b:2"
 
 
+def test_the_environment_wins_over_the_file_for_variables_of_the_products_too(tmp_path):
+    (tmp_path / ".env").write_text("QDRANT__SERVICE__API_KEY=of the file\nMINE=of the file\n")
+    environ = {"DAGMA_HOME": str(tmp_path), "QDRANT__SERVICE__API_KEY": "of the environment"}
+    made = environment.of_services(settings.load(environ, tmp_path), ["qdrant"], environ)
+    assert made["QDRANT__SERVICE__API_KEY"] == "of the environment"
+    assert made["MINE"] == "of the file"
+
+
 def test_what_is_exported_may_be_read_back_as_settings(tmp_path):
     first = settings.load({"DAGMA_HOME": str(tmp_path)})
     made = environment.exports(first, ["postgres", "mlflow"], {})

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import portalocker
 import pytest
+from qdrant_server import a_server, needs_qdrant, says
 
 from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.vectors import assets, collection
 from dagma.defs.vectors.assets import ingredient_vectors, similar_ingredients
-from dagma.defs.vectors.qdrant import QdrantResource
+from dagma.defs.vectors.qdrant import KEY, QdrantResource
 
 # The embedded engine leaves to the garbage collector: SQLite connections of its first question to
 # SQLite and of dropped collections; all that it had opened when it found itself locked out.
@@ -46,9 +47,30 @@ def model(vectors=VECTORS, names=NAMES):
     )
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of a real server, started once; its key is what the resource has to send."""
+    with a_server(tmp_path_factory.mktemp("qdrant"), **{KEY: "k"}) as url:
+        yield url
+
+
 @pytest.fixture
-def qdrant(tmp_path):
+def embedded(tmp_path):
     return QdrantResource(path=str(tmp_path / "q"))
+
+
+@pytest.fixture(params=["embedded", pytest.param("server", marks=needs_qdrant)])
+def qdrant(request, monkeypatch):
+    """The embedded engine, and a server without collections."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("embedded")
+        return
+    monkeypatch.setenv(KEY, "k")
+    resource = QdrantResource(url=request.getfixturevalue("server"))
+    yield resource
+    with resource.connect() as client:
+        for name in names(client):
+            client.delete_collection(name)
 
 
 @pytest.fixture
@@ -108,7 +130,7 @@ def test_the_vectors_tell_where_they_are(run, qdrant):
     assert metadata["dagster/row_count"] == 4
     assert metadata["alias"] == "ingredients"
     assert metadata["collection"].startswith("ingredients-")
-    assert metadata["qdrant"] == qdrant.path
+    assert metadata["qdrant"] == qdrant.place
 
 
 def test_the_same_model_again_changes_nothing(client):
@@ -194,6 +216,32 @@ def test_a_server_that_does_not_answer_is_named_with_its_setting(run):
     assert said.startswith("Qdrant does not answer at http://127.0.0.1:1 (QDRANT_URL): ")
 
 
+@pytest.fixture(params=["answers", pytest.param("server", marks=needs_qdrant)])
+def guarded(request):
+    """The address of what wants a key: what answers only so, and the real server."""
+    if request.param == "server":
+        yield request.getfixturevalue("server")
+        return
+    with says({"result": {"aliases": []}}, key="k") as url:
+        yield url
+
+
+@pytest.mark.parametrize("key", ["", "another"])
+def test_a_server_that_wants_another_key_is_named_with_its_setting(guarded, monkeypatch, key):
+    monkeypatch.setenv(KEY, key)
+    resource = QdrantResource(url=guarded)
+    with pytest.raises(dg.Failure) as caught, resource.connect() as client:
+        collection.target(client)
+    assert str(caught.value).startswith(f"Qdrant at {guarded} (QDRANT_URL) refuses its use: ")
+    assert str(caught.value).endswith(f". Set its key as {KEY}.")
+
+
+def test_the_key_is_sent(guarded, monkeypatch):
+    monkeypatch.setenv(KEY, "k")
+    with QdrantResource(url=guarded).connect() as client:
+        assert collection.target(client) == ""
+
+
 def test_a_path_that_cannot_be_used_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     said = failure(run(QdrantResource(path=str(tmp_path / "file"))))
@@ -209,24 +257,24 @@ HOLDERS = {
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_two_processes_on_the_embedded_engine_are_an_error_and_no_damage(run, qdrant, holder):
-    assert run(qdrant).success
+def test_two_processes_on_the_embedded_engine_are_an_error_and_no_damage(run, embedded, holder):
+    assert run(embedded).success
     code = f"import sys\ndef hold():\n    print(flush=True); sys.stdin.read()\n{HOLDERS[holder]}"
-    command = [sys.executable, "-c", code, qdrant.path]
+    command = [sys.executable, "-c", code, embedded.path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        said = failure(run(qdrant, model([[0.5, 0.5], *VECTORS[1:]])))
+        said = failure(run(embedded, model([[0.5, 0.5], *VECTORS[1:]])))
         process.stdin.close()
-    assert f"has the embedded Qdrant at {qdrant.path} (QDRANT_PATH) open" in said
+    assert f"has the embedded Qdrant at {embedded.path} (QDRANT_PATH) open" in said
     assert "start a Qdrant server and set QDRANT_URL" in said
-    result = run(qdrant)
+    result = run(embedded)
     assert result.success
     assert len(result.output_for_node("similar_ingredients")) == 12
 
 
-def test_who_opens_it_while_another_is_about_to_close_it_is_refused(qdrant, monkeypatch):
+def test_who_opens_it_while_another_is_about_to_close_it_is_refused(embedded, monkeypatch):
     with ExitStack() as stack:
-        client = stack.enter_context(qdrant.connect())
+        client = stack.enter_context(embedded.connect())
 
         def late(*arguments):
             # The engine has read its list of collections by now. What comes here, it would not
@@ -237,7 +285,7 @@ def test_who_opens_it_while_another_is_about_to_close_it_is_refused(qdrant, monk
 
         lock = portalocker.lock
         monkeypatch.setattr(portalocker, "lock", late)
-        with pytest.raises(dg.Failure, match="QDRANT_PATH"), qdrant.connect():
+        with pytest.raises(dg.Failure, match="QDRANT_PATH"), embedded.connect():
             pass
 
 
@@ -246,9 +294,9 @@ def test_the_page_lists_the_columns():
     assert listed == list(assets.COLUMNS)
 
 
-def test_the_example_of_the_page_finds_neighbours(run, qdrant, monkeypatch, capsys):
-    run(qdrant, model(names=["garlic", "onion", "sugar", "flour"]))
-    monkeypatch.setenv("QDRANT_PATH", qdrant.path)
+def test_the_example_of_the_page_finds_neighbours(run, embedded, monkeypatch, capsys):
+    run(embedded, model(names=["garlic", "onion", "sugar", "flour"]))
+    monkeypatch.setenv("QDRANT_PATH", embedded.path)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(example, {})
     assert capsys.readouterr().out.splitlines()[0].split()[0] == "flour"

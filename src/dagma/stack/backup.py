@@ -15,25 +15,25 @@ import sqlite3
 import tempfile
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
+from urllib.error import HTTPError
 
 from rich.filesize import decimal
 
 from dagma.errors import BackupError
 from dagma.files import sync
 from dagma.lock import alone
-from dagma.stack import dumps, migrations, topology
+from dagma.stack import dumps, migrations, qdrant
 from dagma.stack.applications import Application, applications, connected
 from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
 from dagma.stack.dumps import beyond
 from dagma.stack.layout import Layout
 from dagma.stack.prepare import unedited
-from dagma.stack.settings import Loaded, Settings
+from dagma.stack.settings import Settings
 
 #: Told of each step, in one line.
 Say = Callable[[str], None]
@@ -44,6 +44,8 @@ NAME = re.compile(r"dagma-(?P<at>\d{8}T\d{6}Z)-(?P<installation>\d+)\.tar")
 TEMPORARY = ".dagma-backup-"
 #: Member that holds the snapshot of Qdrant's server.
 SNAPSHOT = "qdrant/server/storage.snapshot"
+#: Qdrant's API of full snapshots, https://api.qdrant.tech/api-reference/snapshots.
+SNAPSHOTS = "/snapshots"
 #: Seconds that Qdrant's server may take for a snapshot.
 SNAPSHOT_PATIENCE = 3600.0
 #: What SQLite keeps beside a database; its backup has their content.
@@ -124,7 +126,7 @@ def _write(stack: Stack, directory: Path, say: Say) -> Path:
             facts = _databases(stack.settings, writer, directory, say)
             for part, tree, what in trees(stack.settings):
                 _tree(writer, part, tree, directory, say, what)
-            _server(stack, writer, directory, say)
+            facts["versions"] |= _server(stack, writer, directory, say)
             created, target = _free(directory, facts["installation"])
             manifest = writer.finish(created=created, **facts)
             file.flush()
@@ -252,40 +254,35 @@ def _copy(path: Path, target: IO[bytes], spool: Path) -> None:
         shutil.copyfileobj(copy, target, CHUNK)
 
 
-def _server(stack: Stack, writer: Writer, spool: Path, say: Say) -> None:
-    """Take a snapshot of all collections of Qdrant's server, where one runs."""
+def _server(stack: Stack, writer: Writer, spool: Path, say: Say) -> dict[str, str]:
+    """Take a snapshot of all collections of Qdrant's server, where one runs; the server's version."""
     found = stack.supervisor.processes().get("qdrant")
     if found is None or not found.healthy:
         if (stack.layout.qdrant / "storage").exists():
             say("Not in the backup: the vectors of Qdrant's server, which does not run.")
-        return
-    qdrant = _Qdrant(stack.loaded)
-    with qdrant.ask("POST", "") as answer:
-        name = json.load(answer)["result"]["name"]
-    path = "/" + urllib.parse.quote(name)
+        return {}
+    server = qdrant.Server(stack.loaded)
     with tempfile.TemporaryFile(dir=spool) as file:
         try:
-            with qdrant.ask("GET", path) as answer:
-                shutil.copyfileobj(answer, file, CHUNK)
-        finally:
-            qdrant.ask("DELETE", path).close()
+            _snapshot(server, file)
+        except HTTPError as error:
+            hint = f"; does {qdrant.KEY} hold its key?" if error.code in qdrant.REFUSED else "."
+            raise BackupError(f"Qdrant's server gives no snapshot: {error}{hint}") from error
         size = file.tell()
         file.seek(0)
         writer.add(SNAPSHOT, file, size)
     say(f"Took a snapshot of Qdrant's server: {decimal(size)}.")
+    known = server.version()
+    return {"qdrant": known} if known else {}
 
 
-class _Qdrant:
-    """Qdrant's API of full snapshots, https://api.qdrant.tech/api-reference/snapshots."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        chosen = loaded.settings
-        self._url = f"http://{topology.probe_host(chosen)}:{chosen.qdrant_port}/snapshots"
-        key = {**loaded.extra, **os.environ}.get("QDRANT__SERVICE__API_KEY")
-        self._headers = {"api-key": key} if key else {}
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - what urllib returns
-        """The answer, a file; raises OSError."""
-        request = urllib.request.Request(self._url + path, headers=self._headers, method=method)
-        return self._opener.open(request, timeout=SNAPSHOT_PATIENCE)
+def _snapshot(server: qdrant.Server, file: IO[bytes]) -> None:
+    """Let the server make a snapshot, copy it, and remove it there."""
+    with server.ask("POST", SNAPSHOTS, SNAPSHOT_PATIENCE) as answer:
+        name = json.load(answer)["result"]["name"]
+    path = f"{SNAPSHOTS}/{urllib.parse.quote(name)}"
+    try:
+        with server.ask("GET", path, SNAPSHOT_PATIENCE) as answer:
+            shutil.copyfileobj(answer, file, CHUNK)
+    finally:
+        server.ask("DELETE", path, SNAPSHOT_PATIENCE).close()

@@ -11,7 +11,7 @@ from typing import Literal
 import psutil
 
 from dagma.errors import PreflightError
-from dagma.stack import disk, preflight, supervisor, topology
+from dagma.stack import disk, preflight, qdrant, supervisor, topology
 from dagma.stack.control import Stack
 from dagma.stack.settings import Settings
 
@@ -40,7 +40,7 @@ def examine(stack: Stack) -> list[Finding]:
         *_files(stack),
         *_ports(stack, names),
         _proxies(),
-        _qdrant(stack.settings),
+        _qdrant(stack),
         _exposure(stack.settings),
         _disk(stack.settings),
         _memory(),
@@ -120,14 +120,27 @@ def _proxies() -> Finding:
     return Finding("OK", f"{', '.join(found)} are set; loopback traffic is kept off the proxy.")
 
 
-def _qdrant(settings: Settings) -> Finding:
+def _qdrant(stack: Stack) -> Finding:
+    """The server that assets ask: QDRANT_URL's, or the stack's own, which need not run."""
     try:
-        program = topology.qdrant_program(settings)
+        program = topology.qdrant_program(stack.settings)
     except PreflightError as error:
         return Finding("FAIL", str(error))
+    if other := stack.settings.qdrant_url:
+        server = qdrant.Server(stack.loaded, other)
+        return _fits(server.version(), f"at {server.shown}")
     if program is None:
         return Finding("WARN", "No qdrant server: assets use the embedded engine in QDRANT_PATH.")
-    return Finding("OK", f"Qdrant's server is {program}.")
+    running = qdrant.Server(stack.loaded).version() if stack.running() else None
+    return _fits(running or qdrant.program_version(program), program)
+
+
+def _fits(server: str | None, where: str) -> Finding:
+    if server is None:
+        return Finding("WARN", f"Qdrant's server {where} does not tell its version.")
+    if problem := qdrant.misfit(server, where):
+        return Finding("WARN", problem)
+    return Finding("OK", f"Qdrant's server {where} is {server}, which fits the client.")
 
 
 def _exposure(settings: Settings) -> Finding:

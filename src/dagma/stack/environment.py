@@ -39,13 +39,14 @@ def of_services(
 def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
     """What Dagma adds to the user's environment; no secret among it."""
     settings = loaded.settings
+    extra = {name: environ.get(name, value) for name, value in loaded.extra.items()}
     return (
-        dict(loaded.extra)
+        extra
         | _set(settings)
         | _addresses(settings, list(services))
-        | _proxy_exceptions(settings, {**loaded.extra, **environ})
+        | _proxy_exceptions(settings, {**extra, **environ})
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
-        | {_RETRIES: {**loaded.extra, **environ}.get(_RETRIES, "4")}
+        | {_RETRIES: {**extra, **environ}.get(_RETRIES, "4")}
     )
 
 

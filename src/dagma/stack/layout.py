@@ -80,6 +80,10 @@ class Layout:
         """The embedded Qdrant."""
         return settings.qdrant_path or self.qdrant / "embedded"
 
+    def qdrant_web_ui(self, settings: Settings) -> Path:
+        """The files of Qdrant's dashboard, where there are some; Qdrant's own default."""
+        return settings.qdrant_web_ui or self.qdrant / "static"
+
     def dagster(self, settings: Settings) -> Path:
         """DAGSTER_HOME."""
         return settings.dagster_home or self.home / "dagster"

@@ -30,6 +30,7 @@ from dagma.stack import (
     init,
     preflight,
     prepare,
+    qdrant,
     supervisor,
     topology,
 )
@@ -64,12 +65,10 @@ def check(stack: Stack, archive: Archive) -> None:
     preflight.programs(["postgres"])
     if shutil.which("pg_restore") is None:
         raise BackupError("Not on PATH: pg_restore; it comes with PostgreSQL.")
-    _not_newer(archive.manifest.versions, backup.installed() | {"postgresql": _postgresql()})
-    if archive.names("qdrant/server") and topology.qdrant_program(stack.settings) is None:
-        raise BackupError(
-            "The backup holds vectors of Qdrant's server, and there is no qdrant program on PATH "
-            "or in DAGMA_QDRANT_BIN to restore them with."
-        )
+    ours = backup.installed() | {"postgresql": _postgresql()}
+    if archive.names("qdrant/server"):
+        ours |= _qdrant(stack.settings)
+    _not_newer(archive.manifest.versions, ours)
     preflight.state_directory(_beside(stack.loaded).settings)
 
 
@@ -80,6 +79,18 @@ def _postgresql() -> str:
     if found is None:
         raise BackupError("postgres on PATH does not tell its version; is it damaged?")
     return found[1]
+
+
+def _qdrant(settings: Settings) -> dict[str, str]:
+    """The version of Qdrant's server, where it tells one."""
+    program = topology.qdrant_program(settings)
+    if program is None:
+        raise BackupError(
+            "The backup holds vectors of Qdrant's server, and there is no qdrant program on PATH "
+            "or in DAGMA_QDRANT_BIN to restore them with."
+        )
+    known = qdrant.program_version(program)
+    return {"qdrant": known} if known else {}
 
 
 def _not_newer(wanted: dict[str, str], ours: dict[str, str]) -> None:
@@ -93,7 +104,7 @@ def _not_newer(wanted: dict[str, str], ours: dict[str, str]) -> None:
         if newer:
             raise BackupError(
                 f"The backup was written by {name} {written}, and here is {ours[name]}, which may "
-                "not know its tables: restore it with that version or a newer one."
+                "not be able to read it: restore it with that version or a newer one."
             )
 
 

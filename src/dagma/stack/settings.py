@@ -256,6 +256,12 @@ class Settings(BaseModel):
     qdrant_bin: values.Directory | None = _setting(
         "DAGMA_QDRANT_BIN", None, "Program of the Qdrant server.", "qdrant on PATH"
     )
+    qdrant_web_ui: values.Directory | None = _setting(
+        "QDRANT__SERVICE__STATIC_CONTENT_DIR",
+        None,
+        "Files of Qdrant's dashboard; with nixpkgs they are there.",
+        "DAGMA_HOME/qdrant/static",
+    )
 
     @property
     def daily(self) -> list[str]:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from dagma.errors import PreflightError
+from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
 #: The oldest process-compose that understands the topology.
@@ -68,9 +69,7 @@ SERVICES = {
             programs=("dagster-daemon",),
         ),
         Service("mlflow", "http://{web}:{s.mlflow_port}", ("mlflow_port",), programs=("mlflow",)),
-        Service(
-            "qdrant", "http://{web}:{s.qdrant_port}/dashboard", ("qdrant_port", "qdrant_grpc_port")
-        ),
+        Service("qdrant", "http://{web}:{s.qdrant_port}", ("qdrant_port", "qdrant_grpc_port")),
         Service("maintenance", "daily at {s.maintenance_at} {s.timezone}"),
     )
 }
@@ -92,8 +91,10 @@ def probe_host(settings: Settings) -> str:
 
 
 def url(service: str, settings: Settings) -> str:
-    """Where a user finds a service."""
-    return SERVICES[service].url.format(s=settings, web=probe_host(settings))
+    """Where a user finds a service; of Qdrant the dashboard, where its files are there."""
+    found = SERVICES[service].url.format(s=settings, web=probe_host(settings))
+    page = Layout.of(settings).qdrant_web_ui(settings) / "index.html"
+    return f"{found}/dashboard" if service == "qdrant" and page.is_file() else found
 
 
 def qdrant_program(settings: Settings) -> str | None:

@@ -1,5 +1,6 @@
 """The connection to Qdrant: a server, or the client's embedded engine."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,11 @@ from dagma.lock import alone
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+
+#: The key that the server asks for, by Qdrant's own name. It is read here and is no field, since
+#: Dagster's web interface shows those.
+KEY = "QDRANT__SERVICE__API_KEY"
 
 
 class QdrantResource(dg.ConfigurableResource["QdrantResource"]):
@@ -31,8 +37,8 @@ class QdrantResource(dg.ConfigurableResource["QdrantResource"]):
         """Give the client.
 
         Raises:
-            Failure: Neither `url` nor `path` is set, the server does not answer, or another process
-                has the embedded engine open.
+            Failure: Neither `url` nor `path` is set, the server does not answer or wants another
+                key, or another process has the embedded engine open.
         """
         if self.url:
             with self._server() as client:
@@ -50,12 +56,27 @@ class QdrantResource(dg.ConfigurableResource["QdrantResource"]):
     @contextmanager
     def _server(self) -> "Iterator[QdrantClient]":
         from qdrant_client import QdrantClient
-        from qdrant_client.http.exceptions import ResponseHandlingException
+        from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-        # Asking for the server's version in a thread of its own would only warn, on stderr.
-        client = QdrantClient(url=self.url, timeout=self.timeout, check_compatibility=False)
+        key = os.environ.get(KEY)
+        client = QdrantClient(
+            url=self.url,
+            timeout=self.timeout,
+            # As `api_key` it would warn of http on loopback, too.
+            headers={"api-key": key} if key else None,
+            # Asking for the server's version in a thread of its own would only warn, on stderr.
+            check_compatibility=False,
+        )
         try:
             yield client
+        except UnexpectedResponse as error:
+            if error.status_code not in (401, 403):
+                raise
+            raise dg.Failure(
+                f"Qdrant at {self.url} (QDRANT_URL) refuses its use: {error.reason_phrase}. Set its "
+                f"key as {KEY}.",
+                allow_retries=False,
+            ) from error
         except ResponseHandlingException as error:
             raise dg.Failure(
                 f"Qdrant does not answer at {self.url} (QDRANT_URL): {error}. Start it, or unset "
