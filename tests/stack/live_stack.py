@@ -34,6 +34,8 @@ class LiveStack(Platform):
     base: Path
     ports: dict[str, int]
     settings: dict[str, str] = field(default_factory=dict)
+    #: Of the commands, as their user's shell has it; -1 is ours.
+    umask: int = -1
 
     @property
     def home(self) -> Path:
@@ -68,6 +70,7 @@ class LiveStack(Platform):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            umask=self.umask,
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:
