@@ -143,9 +143,14 @@ class LiveStack(Platform):
 
 
 @contextmanager
-def a_stack(**settings: str) -> Iterator[LiveStack]:
-    """A state directory that is stopped and removed at the end."""
-    base = Path(tempfile.mkdtemp(prefix="d"))
+def a_stack(within: str | None = None, **settings: str) -> Iterator[LiveStack]:
+    """A state directory that is stopped and removed at the end.
+
+    Args:
+        within: Where it is made; `nix develop` has a TMPDIR that no other user enters.
+        settings: Environment variables.
+    """
+    base = Path(tempfile.mkdtemp(prefix="d", dir=within))
     base.chmod(0o711)  # root's PostgreSQL runs as another user
     names = (*PORTS, *PORTS_QDRANT)
     live = LiveStack(base, dict(zip(names, free_ports(len(names)), strict=True)), settings)

@@ -52,8 +52,8 @@ def as_other(script: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def careless():
-    """A stack whose user's umask keeps nothing from anybody."""
-    with a_stack() as live:
+    """A stack whose user's umask keeps nothing from anybody, in a place that all can reach."""
+    with a_stack("/tmp" if os.geteuid() == 0 else None) as live:
         live.umask = 0o000
         live.dagma("up", "-d", "data")
         yield live
@@ -96,6 +96,15 @@ def test_a_state_of_an_earlier_version_is_tightened_at_the_next_up(careless):
     careless.dagma("up", "-d", "data")
     assert open_to_others(careless.home) == []
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+@as_another_user
+def test_another_user_gets_as_far_as_the_state_directory(careless):
+    beside = careless.base / "beside"
+    beside.write_text("what all can read")
+    beside.chmod(0o644)
+    script = "import sys; print(open(sys.argv[1]).read())"
+    assert as_other(script, str(beside)) == "what all can read\n"
 
 
 @as_another_user
