@@ -16,8 +16,9 @@ from typing import NoReturn
 
 import click
 
+from dagma import private
 from dagma.errors import BackupError, DagmaError, NotRunning, StackError
-from dagma.stack import environment, settings, topology
+from dagma.stack import environment, preflight, settings, topology
 from dagma.stack.control import Stack, Status
 from dagma.stack.display import Rows, row
 
@@ -53,6 +54,7 @@ def main() -> None:
     Settings come from the environment and from .env in the current directory; .env.example lists
     them. State is kept in DAGMA_HOME (./.dagma).
     """
+    os.umask(private.UMASK)  # the services have it from us
     for name in environment.exported_by_dagma(os.environ):
         del os.environ[name]
     _own_programs_first()
@@ -113,13 +115,14 @@ def _start(stack: Stack, names: list[str], note: str | None) -> bool:
         _join(stack, names)
         return False
     stack.check(names)
-    with stack.alone():
+    with stack.alone(click.echo):
         if stack.running():  # another call was faster
             _join(stack, names)
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    _warn(_code_problem(stack, stack.status()), _qdrant_problem(stack, names))
+    exposed = preflight.exposure(stack.settings)
+    _warn(_code_problem(stack, stack.status()), _qdrant_problem(stack, names), exposed)
     return True
 
 
@@ -264,7 +267,7 @@ def down(timeout: int | None, now: bool) -> None:
         runs.resume()
         click.echo("The stack goes on running.")
         sys.exit(INTERRUPTED)
-    with stack.alone():
+    with stack.alone(click.echo):
         runs.stop("`dagma down`")
         _say(stack.down())
     click.echo("Everything is stopped; the state is kept." if was_running else "Nothing runs here.")
@@ -285,7 +288,7 @@ def status(as_json: bool) -> None:
     no_room = disk.full(stack.layout.postgres)
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
-        found |= {"disk_error": no_room}
+        found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
         click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
     else:
         if no_room:
@@ -293,6 +296,8 @@ def status(as_json: bool) -> None:
         _say([row(service) for service in services])
         if problem:
             click.echo(click.style(problem, fg="yellow"))
+        if any(service.healthy for service in services):
+            _warn(preflight.exposure(stack.settings))
         if stack.settings.home.exists():
             click.echo(str(size))
     sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)

@@ -36,6 +36,8 @@ class LiveStack(Platform):
     base: Path
     ports: dict[str, int]
     settings: dict[str, str] = field(default_factory=dict)
+    #: Of the commands, as their user's shell has it; -1 is ours.
+    umask: int = -1
 
     @property
     def home(self) -> Path:
@@ -72,6 +74,7 @@ class LiveStack(Platform):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            umask=self.umask,
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -143,21 +146,29 @@ class LiveStack(Platform):
             return cursor.fetchall()
 
 
-def a_short_folder() -> Path:
+def a_short_folder(within: str | None = None) -> Path:
     """A new folder below which a state directory has room for the names of its sockets.
 
     Their paths may have 103 bytes on macOS (sockaddr_un), whose own TMPDIR is half of that.
+
+    Args:
+        within: Where it is made; by default in TMPDIR.
     """
-    parent = tempfile.gettempdir()
+    parent = within or tempfile.gettempdir()
     return Path(
         tempfile.mkdtemp(prefix="d", dir=parent if len(os.fsencode(parent)) <= 60 else "/tmp")
     )
 
 
 @contextmanager
-def a_stack(**settings: str) -> Iterator[LiveStack]:
-    """A state directory that is stopped and removed at the end."""
-    base = a_short_folder()
+def a_stack(within: str | None = None, **settings: str) -> Iterator[LiveStack]:
+    """A state directory that is stopped and removed at the end.
+
+    Args:
+        within: Where it is made; `nix develop` has a TMPDIR that no other user enters.
+        settings: Environment variables.
+    """
+    base = a_short_folder(within)
     base.chmod(0o711)  # root's PostgreSQL runs as another user
     names = (*PORTS, *PORTS_QDRANT)
     live = LiveStack(base, dict(zip(names, free_ports(len(names)), strict=True)), settings)

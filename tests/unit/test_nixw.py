@@ -5,18 +5,19 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
 # What nixw itself uses; anything else on PATH is a stand-in.
-TOOLS = ["sh", "cat", "cksum", "dirname", "find", "grep", "id", "ls"]
-TOOLS += ["mkdir", "mv", "readlink", "rm", "sed", "tr", "uname"]
+TOOLS = ["sh", "cat", "cksum", "dirname", "find", "grep", "head", "id", "ls"]
+TOOLS += ["mkdir", "mv", "od", "readlink", "rm", "sed", "tar", "touch", "tr", "uname"]
 NIX = """
 [ "$1" = --version ] && { echo "nix (Nix) VERSION"; exit 0; }
 pwd >"$0.folder"
 case $* in
-  "hash path nix") echo sha256-AAAA ;;
+  "hash path "*/nix) echo sha256-AAAA ;;
   "hash to-base16"*) echo ab ;;
   "config show substituters") echo https://cache.example ;;
   "store ping"*) exit PING ;;
@@ -105,6 +106,7 @@ def machine(tmp_path, checkout):
     )
     for file in ("nixw", "flake.nix", "flake.lock", "pyproject.toml"):
         shutil.copy(checkout / file, made.folder)
+    (made.folder / ".git").mkdir()
     return made
 
 
@@ -225,7 +227,11 @@ def test_nix_s_option_stands_before_a_command(ready):
 
 def test_the_registry_set_is_this_checkout_s(ready):
     locked = lock_file(ready.nixw("build"))["locked"]
-    assert (locked["path"], locked["dir"]) == (str(ready.folder / "nix"), "registry")
+    assert locked["dir"] == "registry"
+    copied = Path(locked["path"])
+    assert ready.data in copied.parents
+    for file in ("contract.nix", "registry/flake.nix", "python/lock.json"):
+        assert (copied / file).read_text() == (ready.folder / "nix" / file).read_text()
 
 
 def test_the_input_that_is_replaced_is_that_of_the_flake(ready):
@@ -335,7 +341,7 @@ def test_a_checkout_that_a_reference_cannot_name_works_in_its_own_folder_only(ca
 
 def test_the_registry_set_is_the_checkout_s_from_elsewhere_too(ready, tmp_path):
     done = ready.nixw("run", "--", ".", cwd=tmp_path)
-    assert lock_file(done)["locked"]["path"] == str(ready.folder / "nix")
+    assert (Path(lock_file(done)["locked"]["path"]) / "contract.nix").is_file()
     assert f"nix run {ready.folder} --reference-lock-file" in done.stdout
     assert done.stdout.endswith(" -- .\n")
 
@@ -480,3 +486,76 @@ def test_a_data_directory_that_cannot_be_made_does_not_stop_nixpkgs(machine, tmp
     assert done.stdout == "nix build\n"
     (line,) = done.stderr.splitlines()
     assert line.endswith("; the wheels are left to Nix")
+
+
+# --- a checkout that is no repository -------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(ready):
+    """What is left of a downloaded archive, which has no .git."""
+    (ready.folder / ".git").rmdir()
+    (ready.folder / ".env").write_text("SECRET=1\n")
+    return ready
+
+
+def reference(done, ending=""):
+    """The flake that a call handed to Nix."""
+    [found] = re.findall(rf"path:(\S+?){ending}(?: |$)", done.stdout.strip())
+    return Path(urllib.parse.unquote(found))
+
+
+@pytest.mark.parametrize(
+    ("call", "ending"),
+    [
+        ("run .#stack -- -d .", "#stack"),
+        ("build ./#image", "#image"),
+        ("build --no-link . --option x .", ""),
+        ("flake check", ""),
+        ("develop", ""),
+        ("build -o ./out", ""),
+        ("run", ""),
+    ],
+)
+def test_nix_gets_a_copy_of_the_project_and_nothing_else(archive, call, ending):
+    done = archive.nixw(*call.split())
+    copied = reference(done, ending)
+    assert archive.data in copied.parents
+    files = {"nix", "nixw", "flake.nix", "flake.lock", "pyproject.toml"}
+    assert {path.name for path in copied.iterdir()} == files
+    assert (copied.stat().st_mode & 0o077, "SECRET" in done.stdout) == (0, False)
+
+
+@pytest.mark.parametrize("call", ["run .#dagma backup .", "develop -c ls .", "run .#dagma -- ."])
+def test_what_is_for_the_program_is_left_as_it_is(archive, call):
+    assert archive.nixw(*call.split()).stdout.strip().split(" --ref")[0].count("path:") == 1
+    assert " ." in archive.nixw(*call.split()).stdout
+
+
+@pytest.mark.parametrize("call", ["build nixpkgs#hello", "eval --expr 1", "flake show path:/x"])
+def test_another_flake_stays_that(archive, call):
+    assert "project-" not in archive.nixw(*call.split()).stdout
+
+
+@pytest.mark.parametrize("call", ["flake update", "flake lock --refresh"])
+def test_what_would_copy_everything_is_refused(archive, call):
+    assert "'git init && git add .' first" in archive.refuses(*call.split())
+
+
+def test_whether_nixpkgs_is_to_be_had_is_asked_of_the_copy_too(archive):
+    archive.has_nix(ping=0)
+    asked = archive.programs / "asked"
+    nix = archive.programs / "nix"
+    nix.write_text(nix.read_text().replace("\ncase", f'\necho "$*" >>{asked}\ncase', 1))
+    archive.nixw("build", DAGMA_PACKAGES="auto")
+    assert re.search(r"eval --json path:\S+#apps", asked.read_text())
+    assert " ." not in asked.read_text()
+
+
+def test_a_changed_file_makes_another_copy_and_an_old_one_goes(archive):
+    first = reference(archive.nixw("build"))
+    assert reference(archive.nixw("build")) == first
+    os.utime(first, (0, 0))
+    (archive.folder / "nix/new.nix").write_text("{ }\n")
+    assert (reference(archive.nixw("build")) / "nix/new.nix").is_file()
+    assert not first.exists()

@@ -54,7 +54,7 @@ class Status:
 
 #: Called with each service that has become healthy, and the seconds that took.
 Report = Callable[[Status, float], None]
-#: Called with each line about a database that is migrated.
+#: Called with each line about a database that is migrated, or about a wait.
 Tell = Callable[[str], None]
 
 
@@ -316,15 +316,23 @@ class Stack:
         return notes
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other `dagma up` and `down` of this state directory out."""
+    def alone(self, tell: Tell) -> Iterator[None]:
+        """Keep other `dagma up` and `down` of this state directory out; one that is in is waited for.
+
+        Args:
+            tell: Told of the wait.
+        """
         try:
-            self.layout.run.mkdir(mode=0o711, parents=True, exist_ok=True)
+            prepare.open_run(self.layout)
             lock = (self.layout.run / "lock").open("w", encoding="ascii")
         except OSError as error:
             raise PreflightError(f"DAGMA_HOME cannot be written: {error}.") from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(f"Waiting for another `dagma up`, `down` or `restore` of {self.layout.home}.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 

@@ -144,10 +144,8 @@ def _fits(server: str | None, where: str) -> Finding:
 
 
 def _exposure(settings: Settings) -> Finding:
-    if settings.host.startswith("127."):
-        return Finding("OK", "Everything listens on loopback only.")
-    text = f"DAGMA_HOST is {settings.host}: whoever reaches it can use the web interfaces unasked."
-    return Finding("WARN", text)
+    exposed = preflight.exposure(settings)
+    return Finding("WARN", exposed) if exposed else Finding("OK", "All listens on loopback only.")
 
 
 def _disk(settings: Settings) -> Finding:

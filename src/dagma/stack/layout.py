@@ -29,13 +29,13 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """Sockets and locks; nothing in it outlives the stack."""
+        """Sockets and the lock; nothing in it outlives the stack."""
         return self.home / "run"
 
     @property
     def postgres_socket(self) -> Path:
-        """Directory of PostgreSQL's socket; apart from `run`, because its owner may differ."""
-        return self.run / "pg"
+        """Directory of PostgreSQL's socket; not `run`, which the server's owner may not enter."""
+        return self.postgres
 
     @property
     def control_socket(self) -> Path:

@@ -4,6 +4,7 @@ No password is ever in an environment variable of a process, in a command line, 
 file or in a log: clients name libpq's password file (`passfile`) in their connection URL.
 """
 
+from dagma import private
 from dagma.private import generate, pgpass_line, write_private
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
@@ -14,7 +15,7 @@ SUPERUSER, DAGSTER, MLFLOW, ANALYTICS = "postgres", "dagster", "mlflow", "analyt
 
 def ensure(layout: Layout, settings: Settings) -> None:
     """Make what is missing; a password that the user gave replaces the kept one."""
-    layout.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.directory(layout.secrets)
     layout.secrets.chmod(0o700)
     for name in (SUPERUSER, DAGSTER, MLFLOW, ANALYTICS):
         if not (layout.secrets / name).exists():

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from dagma import private
 from dagma.errors import DagmaError, DatabaseError
 from dagma.stack import disk, passwords, settings
 from dagma.stack.layout import Layout
@@ -50,8 +51,7 @@ def _start(chosen: Settings) -> NoReturn:
     password = passwords.read(layout, passwords.SUPERUSER)
     if os.geteuid() == 0:
         leave_root(layout)
-    for directory in (layout.postgres, layout.postgres_socket):
-        directory.mkdir(mode=0o700, exist_ok=True)
+    private.directory(layout.postgres)
     os.chdir(layout.postgres)
     wait_for_room(layout.postgres)
     if not (layout.cluster / "PG_VERSION").exists():
@@ -127,7 +127,7 @@ def leave_root(layout: Layout) -> None:
     owned = layout.postgres.exists()
     owner = layout.postgres.stat().st_uid if owned else _account().pw_uid
     if owner != 0 and (owned or reachable(layout.home)):
-        _become(owner, _group(owner), (layout.postgres, layout.postgres_socket))
+        _become(owner, _group(owner), layout.postgres)
     else:
         _hide_root(_account())
 
@@ -157,10 +157,9 @@ def _group(owner: int) -> int:
         return owner
 
 
-def _become(uid: int, gid: int, directories: tuple[Path, ...]) -> None:
-    for directory in directories:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        os.chown(directory, uid, gid)
+def _become(uid: int, gid: int, directory: Path) -> None:
+    private.directory(directory)
+    os.chown(directory, uid, gid)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

@@ -92,6 +92,16 @@ def ports(settings: Settings, name: str) -> None:
         _bindable(host, port, setting)
 
 
+def exposure(settings: Settings) -> str | None:
+    """What to say while others than this machine are served, who need no login; None otherwise."""
+    if settings.host.startswith("127."):
+        return None
+    return (
+        f"DAGMA_HOST is {settings.host}: whoever reaches it uses the web interfaces unasked, and runs "
+        "code through them."
+    )
+
+
 def _bindable(host: str, port: int, setting: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

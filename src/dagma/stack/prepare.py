@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import stat
 from importlib import resources
 from pathlib import Path
 
+from dagma import private
 from dagma.errors import PreflightError
 from dagma.private import write_private
 from dagma.stack import passwords
@@ -38,15 +40,39 @@ def prepare(settings: Settings) -> list[str]:
         raise PreflightError(f"{error.filename} cannot be written: {error.strerror}.") from error
 
 
+def open_run(layout: Layout) -> None:
+    """Make the state directory and that of the lock, for their owner only.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    private.directory(layout.home, passage_mode())
+    private.directory(layout.run)
+    layout.run.chmod(0o700)  # an earlier version let others reach the lock in it
+
+
+def passage_mode() -> int:
+    """Of the state directory and what is above it: root's PostgreSQL is another user, and goes through."""
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
 def _directories(layout: Layout, settings: Settings) -> None:
-    # root's PostgreSQL runs as another user, who has to reach its two directories.
-    mode = 0o711 if os.geteuid() == 0 else 0o700
-    for directory in (layout.home, layout.run):
-        directory.mkdir(mode=mode, parents=True, exist_ok=True)
-    inbox = layout.inbox(settings)
-    for directory in (layout.logs, layout.mlflow_artifacts, layout.qdrant, inbox):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    layout.dagster(settings).mkdir(parents=True, exist_ok=True)
+    open_run(layout)
+    _close(layout)
+    own = (layout.logs, layout.mlflow_artifacts.parent, layout.mlflow_artifacts, layout.qdrant)
+    for directory in (*own, layout.inbox(settings), layout.dagster(settings)):
+        private.directory(directory)
+
+
+def _close(layout: Layout) -> None:
+    """Close what an earlier version, or a user, left open; a part that is closed was so all along."""
+    mode = stat.S_IMODE(layout.home.stat().st_mode)
+    was_open = mode & ~passage_mode()
+    if was_open:
+        layout.home.chmod(mode & passage_mode())
+    for part in layout.home.iterdir():
+        if part != layout.postgres and (was_open or part.lstat().st_mode & 0o077):
+            private.close(part)
 
 
 def _webhook(file: Path, url: str | None) -> None:

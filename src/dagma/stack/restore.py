@@ -21,6 +21,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from dagma import private
 from dagma.errors import BackupError, DatabaseError, StackError
 from dagma.lock import alone
 from dagma.stack import (
@@ -133,7 +134,7 @@ def run(stack: Stack, archive: Archive, say: Say) -> list[Path]:
     """
     fresh = _beside(stack.loaded)
     places = _places(stack.settings)
-    with _alone(places), _locked(stack):
+    with _alone(places), _locked(stack, say):
         check(stack, archive)
         _clean(fresh, places)
         try:
@@ -180,7 +181,7 @@ def _alone(places: list[Place]) -> Iterator[None]:
     busy = BackupError(f"Another restore is at work in {parent}.")
     with contextlib.ExitStack() as held:
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            private.directory(parent, prepare.passage_mode())
             held.enter_context(alone(parent, busy))
         except OSError as error:
             raise BackupError(f"{parent} cannot be used: {error.strerror}.") from error
@@ -188,9 +189,9 @@ def _alone(places: list[Place]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(stack: Stack) -> Iterator[None]:
+def _locked(stack: Stack, say: Say) -> Iterator[None]:
     """Keep `dagma up` out, where there is a state that it could start."""
-    with stack.alone() if _filled(stack.settings.home) else contextlib.nullcontext():
+    with stack.alone(say) if _filled(stack.settings.home) else contextlib.nullcontext():
         yield
 
 
