@@ -33,7 +33,9 @@ def test_the_assets_are_these(repository):
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == ASSETS
 
 
-def test_materialize_all_has_no_dialog_for_all_that_can_be_materialized_has_no_partitions(repository):
+def test_materialize_all_has_no_dialog_for_all_that_can_be_materialized_has_no_partitions(
+    repository,
+):
     nodes = [node for node in repository.asset_graph.asset_nodes if node.is_executable]
     assert {node.key.to_user_string() for node in nodes} == ASSETS - INBOX
     assert [node.key for node in nodes if node.is_partitioned] == []
