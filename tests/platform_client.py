@@ -14,8 +14,8 @@ import pytest
 NUMBERS = ("raw_numbers", "sum_numbers", "viz_ready_data")
 #: The example from the corpus to the vectors and to dbt's models.
 CORPUS_TO_VECTORS_AND_MODELS = (
-    *("raw_recipes", "normalized_recipes", "ingredient_embedding_model"),
-    *("ingredient_vectors", "similar_ingredients"),
+    *("raw_recipes", "normalized_recipes", "training_recipes"),
+    *("ingredient_embedding_model", "ingredient_vectors", "similar_ingredients"),
     *("recipe_ingredients", "recipes_per_cuisine", "ingredient_counts"),
 )
 

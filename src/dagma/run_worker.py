@@ -24,8 +24,9 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 
 log = logging.getLogger(__name__)
 
-#: Tag of a run that has, or had, a lease: the host and process that execute it.
-TAG = "dagma/run_worker"
+#: Tag of a run that has, or had, a lease: the host and process that execute it. Dagster's web
+#: interface hides tags that begin with ".dagster/".
+TAG = ".dagster/dagma/run_worker"
 #: Seconds for which a lease must be missing; a lost connection is replaced sooner than that.
 GRACE = 4.0
 #: Seconds after the start of PostgreSQL in which a missing lease means nothing: workers may still

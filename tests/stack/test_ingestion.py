@@ -5,7 +5,6 @@ import signal
 import pytest
 from live_stack import wait_for
 
-ASSETS = ("source_recipes", "source_ingredients")
 BACKFILL = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename
@@ -86,7 +85,9 @@ def test_the_same_content_under_another_name_runs_no_second_time(stack, filed_aw
 
 def test_a_backfill_over_partitions_reads_the_archive_through_the_queue(stack, filed_away):
     keys = [name.removesuffix(".json") for name in filed_away[0]]
-    params = {"assetSelection": [{"path": [name]} for name in ASSETS], "partitionNames": keys}
+    repository = {"repositoryLocationName": "dagma", "repositoryName": "__repository__"}
+    job = {"partitionSetName": "ingest_source_partition_set", "repositorySelector": repository}
+    params = {"selector": job, "partitionNames": keys}
     answer = stack.graphql(BACKFILL, params=params)["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
     for key in keys:

@@ -11,13 +11,15 @@ from dagma.definitions import defs
 
 PACKAGE = Path(dagma.__file__).parent
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+#: Made by the sensor's job alone.
+INBOX = {"source_recipes", "source_ingredients"}
 ASSETS = {
     *("raw_numbers", "sum_numbers", "viz_ready_data"),
     *("raw_recipes", "normalized_recipes"),
-    *("source_recipes", "source_ingredients"),
+    *INBOX,
     *("recipe_ingredients", "recipes_per_cuisine", "ingredient_counts"),
     *("recipes_by_cuisine/known", "recipes_by_cuisine/unknown", "common_ingredients"),
-    *("train_model_stub", "ingredient_embedding_model"),
+    *("train_model_stub", "training_recipes", "ingredient_embedding_model"),
     *("ingredient_vectors", "similar_ingredients"),
 }
 
@@ -31,6 +33,14 @@ def test_the_assets_are_these(repository):
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == ASSETS
 
 
+def test_materialize_all_has_no_dialog_for_all_that_can_be_materialized_has_no_partitions(
+    repository,
+):
+    nodes = [node for node in repository.asset_graph.asset_nodes if node.is_executable]
+    assert {node.key.to_user_string() for node in nodes} == ASSETS - INBOX
+    assert [node.key for node in nodes if node.is_partitioned] == []
+
+
 def test_every_definition_is_loadable():
     dg.Definitions.validate_loadable(defs())
 
@@ -40,7 +50,7 @@ def test_every_definition_is_loadable():
     [
         ("numbers", {"raw_numbers", "sum_numbers", "viz_ready_data"}),
         ("recipes", {"raw_recipes", "normalized_recipes"}),
-        ("ingest_source", {"source_recipes", "source_ingredients"}),
+        ("ingest_source", INBOX),
         ("analytics", {"recipe_ingredients", "recipes_per_cuisine", "ingredient_counts"}),
     ],
 )

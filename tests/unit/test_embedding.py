@@ -36,8 +36,8 @@ def recipes(count, seed=0, mixed=False):
 
 
 def frame(baskets):
-    rows = [(str(i), name) for i, basket in enumerate(baskets) for name in basket]
-    return pd.DataFrame(rows, columns=["recipe_id", "ingredient"])
+    rows = [("corpus", str(i), name) for i, basket in enumerate(baskets) for name in basket]
+    return pd.DataFrame(rows, columns=["source", "recipe_id", "ingredient"])
 
 
 class Recorder(MlflowStubResource):
@@ -59,7 +59,7 @@ LOGGED = {}
 @pytest.fixture
 def run(tmp_path):
     @dg.asset
-    def normalized_recipes():
+    def training_recipes():
         return frame(baskets)
 
     baskets = recipes(60)
@@ -70,7 +70,7 @@ def run(tmp_path):
         LOGGED.clear()
         with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
             return dg.materialize(
-                [normalized_recipes, ingredient_embedding_model],
+                [training_recipes, ingredient_embedding_model],
                 instance=instance,
                 resources={
                     "mlflow": Recorder(),

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from dagma.defs.ingestion import inbox as module
-from dagma.defs.ingestion.assets import source_ingredients, source_recipes, sources
+from dagma.defs.ingestion.assets import skipped_share, source_ingredients, source_recipes, sources
 from dagma.defs.ingestion.inbox import Inbox, Key
 from dagma.defs.ingestion.retention import RetentionConfig, expire_partitions
 from dagma.defs.ingestion.sensor import recipe_inbox
@@ -46,7 +46,7 @@ class Bench:
 
     def run(self, key):
         return dg.materialize(
-            [source_recipes, source_ingredients],
+            [source_recipes, source_ingredients, skipped_share],
             partition_key=key,
             instance=self.instance,
             resources={

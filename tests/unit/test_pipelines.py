@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from dagma.components import Pipeline
 from dagma.components.pipeline import Step
+from dagma.components.run_config import WrongParam, fields
 from dagma.definitions import defs
 from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.io.resources import resources as io_managers
@@ -96,6 +98,8 @@ def test_files_of_the_folder_are_found_without_being_registered(written, monkeyp
         ("    params: {count: 20}", "    parms: {count: 20}", 8, "unknown parms; allowed are func"),
         ("steps:", "stages:", 2, "unknown stages; allowed are produce, io_manager_key, steps"),
         ("inputs: {rows", "inputs: {row", 8, "missing a required argument: 'rows'"),
+        ("params: {count: 20}", "params: {count: many}", 11, 'expected type "Int"'),
+        ("inputs: {recipes: normalized_recipes}", "inputs: {recipes: }", 6, "needs a source"),
         ("params: {count: 20}", "params: {number: 20}", 8, "missing a required argument: 'count'"),
         ("cuisine.known}", "cuisine.greek}", 10, "name one of recipes_by_cuisine.known, recip"),
         ("cuisine.known}", "cuisine}", 10, "name one of recipes_by_cuisine.known, recip"),
@@ -169,3 +173,104 @@ def test_dg_checks_the_yaml(tmp_path):
     assert "'parms' was unexpected" in done.stdout + done.stderr
     allowed = ", ".join(repr(key) for key in Step.model_fields)
     assert f"'parms' is not one of [{allowed}]" in done.stdout + done.stderr
+
+
+#: The pipeline of a well-known YAML DSL of long ago, whose run config was `x: 1` and `num: 3`.
+CUBE = """
+produce: job
+steps:
+  add_x:
+    function: test_pipelines.add
+    inputs: {num: }
+  add_one:
+    function: test_pipelines.add
+    inputs: {num: add_x}
+    params: {x: 1}
+"""
+
+
+def add(x: int, num: int) -> int:
+    return x + num
+
+
+def unloved(
+    rows: "NoSuchName",  # noqa: F821
+    how: Literal["left", "right"] = "left",
+    names: list[str] | None = None,
+    limit: float | None = None,
+    path: Path = ROOT,
+    *,
+    parts: dict[str, int] = {},  # noqa: B006
+    times=2,
+):
+    return names
+
+
+def test_run_config_gives_what_the_yaml_leaves_open(written):
+    job = Pipeline.from_file(written(CUBE)).build_defs().resolve_job_def("cooking")
+    given = {"ops": {"add_x": {"config": {"x": 1}, "inputs": {"num": 3}}}}
+    assert job.execute_in_process(run_config=given).output_for_node("add_one") == 5
+    given["ops"]["add_one"] = {"config": {"x": 10}}
+    assert job.execute_in_process(run_config=given).output_for_node("add_one") == 14
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"x": 1, "bogus": 1}, 'unexpected config entry "bogus"'),
+        ({"x": "one"}, "Int"),
+        ({}, 'Missing required config entry "x"'),
+    ],
+)
+def test_wrong_run_config_is_refused_before_the_run(written, config, said):
+    job = Pipeline.from_file(written(CUBE)).build_defs().resolve_job_def("cooking")
+    given = {"ops": {"add_x": {"config": config, "inputs": {"num": 3}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match=said):
+        dg.validate_run_config(job, given)
+
+
+def test_the_run_config_of_the_packaged_job_is_used_and_held_to_its_types():
+    job = defs().resolve_job_def("dice")
+    given = {"ops": {"roll": {"config": {"seed": 99}}}}
+    assert (
+        job.execute_in_process(run_config=given).output_for_node("roll", "first")
+        == (functions.roll(seed=99, times=3)["first"])
+    )
+    for step, config in (("roll", {"seed": 99, "bogus": 1}), ("total", {"bogus": 1})):
+        with pytest.raises(dg.DagsterInvalidConfigError, match="bogus"):
+            dg.validate_run_config(job, {"ops": {step: {"config": config}}})
+
+
+def test_assets_take_run_config_and_need_none(tmp_path):
+    pipeline = Pipeline.from_file(files.FOLDER / "cuisines.yaml")
+    config = {"ops": {"common_ingredients": {"config": {"count": 1}}}}
+    result = run(pipeline, tmp_path, run_config=config)
+    assert result.output_for_node("common_ingredients").to_numpy().tolist() == [["salt", 2]]
+    config["ops"]["common_ingredients"]["config"]["rows"] = []
+    with pytest.raises(dg.DagsterInvalidConfigError, match="rows"):
+        run(pipeline, tmp_path, run_config=config)
+
+
+def test_types_come_from_annotations_or_values_and_an_object_stays_the_functions():
+    found = fields(unloved, ["rows"], {})
+    assert set(found) == {"how", "names", "limit", "parts", "times"}
+    with pytest.raises(WrongParam):
+        fields(add, ["num"], {"x": "one"})
+
+    def annotated(
+        how: Literal["left"], names: list[str] | None, parts: dict[str, int], other: set[int]
+    ):
+        pass
+
+    @dg.op(config_schema=fields(annotated, [], {}))
+    def step(): ...
+
+    @dg.job
+    def job():
+        step()
+
+    good = {"how": "left", "names": ["a"], "parts": {"a": 1}, "other": [1]}
+    dg.validate_run_config(job, {"ops": {"step": {"config": good | {"names": None}}}})
+    for wrong in ({"how": 1}, {"names": [1]}, {"parts": 1}):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            dg.validate_run_config(job, {"ops": {"step": {"config": good | wrong}}})

@@ -12,6 +12,8 @@ from dagster_shared.yaml_utils import parse_yaml_with_source_position
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dagma.components.run_config import WrongParam, dagster_type, fields
+
 #: The output of a step that names none; it is Dagster's own default.
 RESULT = "result"
 
@@ -40,11 +42,20 @@ class Step(_Keys):
     """A Python function, where its arguments come from and what its outputs are called."""
 
     function: str = Field(description="The function, as MODULE.FUNCTION.")
-    inputs: dict[str, str] = Field(
+    inputs: dict[str, str | None] = Field(
         default={},
-        description="Argument -> STEP, STEP.OUTPUT or the key of another asset (a/b).",
+        description="Argument -> STEP, STEP.OUTPUT or the key of another asset (a/b); in a job "
+        "nothing: the run config gives it.",
     )
-    params: dict[str, Any] = Field(default={}, description="Argument -> a value, as it is.")
+    params: dict[str, Any] = Field(
+        default={}, description="Argument -> a value, which the run config may change."
+    )
+
+    @property
+    def wired(self) -> dict[str, str]:
+        """The inputs that have a source."""
+        return {argument: source for argument, source in self.inputs.items() if source}
+
     outputs: list[str] = Field(
         default=[],
         description="Names of several outputs: the function returns a dict with these keys.",
@@ -137,10 +148,15 @@ class Pipeline(dg.Component):
             except (ImportError, AttributeError, TypeError, ValueError) as error:
                 yield Mistake([*place, "function"], f"{step.function} is no function: {error}")
                 continue
+            # What is missing in a job, the run config must give.
+            bind = signature.bind_partial if self.model.produce == "job" else signature.bind
             try:
-                signature.bind(**step.inputs, **step.params)
+                bind(**step.inputs, **step.params)
+                fields(_function(step.function), step.inputs, step.params)
             except TypeError as error:
                 yield Mistake(place, f"{step.function}{signature} and the step: {error}")
+            except WrongParam as error:
+                yield Mistake([*place, "params", error.argument], str(error))
             for argument, source in step.inputs.items():
                 if wrong := self._wrong_source(source):
                     yield Mistake([*place, "inputs", argument], wrong)
@@ -150,7 +166,12 @@ class Pipeline(dg.Component):
             raise _invalid(mistake._replace(place=prefix + mistake.place), tree)
         return self
 
-    def _wrong_source(self, source: str) -> str | None:
+    def _wrong_source(self, source: str | None) -> str | None:
+        if not source:
+            asset = self.model.produce == "assets"
+            return (
+                "an asset's input needs a source; only a job's may be left open" if asset else None
+            )
         step, dot, output = source.partition(".")
         steps = self.model.steps
         if step not in steps:
@@ -187,7 +208,8 @@ class Pipeline(dg.Component):
             name=name,
             group_name=self.name,
             description=_description(step, function),
-            ins={one: dg.AssetIn(key(source)) for one, source in step.inputs.items()},
+            ins={one: dg.AssetIn(key(source)) for one, source in step.wired.items()},
+            config_schema=fields(function, step.inputs, step.params),
             outs={
                 output: dg.AssetOut(
                     key=self._keys[name, output],
@@ -198,8 +220,9 @@ class Pipeline(dg.Component):
                 for output in step.outputs or [RESULT]
             },
         )
-        def run(**inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
-            yield from _outputs(step, function(**inputs, **step.params))
+        def run(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
+            config = context.op_execution_context.op_config
+            yield from _outputs(step, function(**inputs, **config))
 
         return run
 
@@ -210,7 +233,7 @@ class Pipeline(dg.Component):
             dependencies={
                 name: {
                     argument: dg.DependencyDefinition(*found)
-                    for argument, source in step.inputs.items()
+                    for argument, source in step.wired.items()
                     if (found := self._source(source))
                 }
                 for name, step in self.model.steps.items()
@@ -225,14 +248,15 @@ class Pipeline(dg.Component):
         @dg.op(
             name=name,
             description=_description(step, function),
-            ins={argument: dg.In() for argument in step.inputs},
+            ins={one: dg.In(dagster_type(function, one)) for one in step.inputs},
+            config_schema=fields(function, step.inputs, step.params),
             out={
                 output: dg.Out(io_manager_key=self.model.io_manager_key)
                 for output in step.outputs or [RESULT]
             },
         )
-        def run(**inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
-            yield from _outputs(step, function(**inputs, **step.params))
+        def run(context: dg.OpExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
+            yield from _outputs(step, function(**inputs, **context.op_config))
 
         return run
 

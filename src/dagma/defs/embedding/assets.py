@@ -10,10 +10,10 @@ import dagster as dg
 from dagma.defs.embedding.item2vec import Embedding, Epoch, Item2VecConfig, train
 from dagma.defs.embedding.plot import picture
 from dagma.defs.embedding.quality import ENOUGH, Quality, cross_validate
+from dagma.defs.embedding.recipes import GROUP
 from dagma.defs.models.tracking import MlflowResource
 from dagma.defs.recipes.frame import DataFrame
 
-GROUP = "embedding"
 CHECK = "better_than_popularity"
 ARTIFACT = "ingredient_vectors.parquet"
 
@@ -47,11 +47,12 @@ COLUMNS = {
 def ingredient_embedding_model(
     context: dg.AssetExecutionContext,
     config: Item2VecConfig,
-    normalized_recipes: DataFrame,
+    training_recipes: DataFrame,
     mlflow: MlflowResource,
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """A vector per ingredient, learnt by Item2Vec from which ingredients share a recipe."""
-    baskets = normalized_recipes.groupby("recipe_id", sort=False)["ingredient"].agg(list).tolist()
+    recipes = training_recipes.groupby(["source", "recipe_id"], sort=False)
+    baskets = recipes["ingredient"].agg(list).tolist()
     with mlflow.run(context) as run:
         for key, value in config.model_dump().items():
             mlflow.log_param(key, value)

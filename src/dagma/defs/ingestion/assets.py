@@ -1,11 +1,18 @@
-"""Recipes partitioned by source: one partition per file of the inbox."""
+"""Recipes partitioned by source: one partition per file of the inbox.
 
-from collections.abc import Iterator
+The code location has these assets as external ones, beside the job that makes them. A file is what
+there is to materialize, and the sensor asks for that when one comes. As assets that anybody may
+materialize they would turn "Materialize all" of the web interface into a dialog about partitions: a
+dead end while there are none, and a backfill of every file ever dropped once there are some.
+"""
 
 import dagster as dg
 
+from dagma.defs import resources as shared
+from dagma.defs.ingestion import resources as own
 from dagma.defs.ingestion.errors import InboxError
 from dagma.defs.ingestion.inbox import Inbox
+from dagma.defs.io import resources as io_managers
 from dagma.defs.recipes import report, tidy
 from dagma.defs.recipes.corpus import read_corpus
 from dagma.defs.recipes.errors import RecipesError
@@ -13,11 +20,14 @@ from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.recipes.source import RecipesSource
 
 GROUP = "ingestion"
+#: The job that the sensor starts.
+INGEST = "ingest_source"
 
 #: One partition per file: NAME-TIME-HASH, see `inbox.Key`.
 sources = dg.DynamicPartitionsDefinition(name="recipe_sources")
 
-type Results = Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]
+#: Metadata of `source_recipes`.
+SKIPPED_SHARE = "skipped_share"
 
 
 @dg.asset(
@@ -26,15 +36,8 @@ type Results = Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]
     io_manager_key="parquet_io_manager",
     partitions_def=sources,
     metadata={"dagster/column_schema": tidy.schema(tidy.RAW_COLUMNS)},
-    check_specs=[
-        dg.AssetCheckSpec(
-            "skipped_share", asset="source_recipes", description="Few recipes are unusable"
-        )
-    ],
 )
-def source_recipes(
-    context: dg.AssetExecutionContext, inbox: Inbox, recipes_source: RecipesSource
-) -> Results:
+def source_recipes(context: dg.AssetExecutionContext, inbox: Inbox) -> dg.Output[DataFrame]:
     """One row per ingredient line of one file of the inbox."""
     try:
         file = inbox.file_of(context.partition_key)
@@ -44,15 +47,36 @@ def source_recipes(
         text = str(error).replace(f"{inbox.processing}/", "")
         raise dg.Failure(description=text, allow_retries=False) from error
     frame = tidy.raw_frame(corpus)
-    yield dg.Output(
+    return dg.Output(
         frame,
         metadata={
             "recipes": int(frame["recipe_id"].nunique()),
             **report.skips(("line", "reason"), corpus.skipped),
+            SKIPPED_SHARE: corpus.skipped_share,
             "source": file.name,
         },
     )
-    yield report.share_check(corpus.skipped_share, recipes_source.max_skipped_share)
+
+
+@dg.asset_check(asset="source_recipes", description="Few recipes of the file are unusable")
+def skipped_share(
+    context: dg.AssetCheckExecutionContext, recipes_source: RecipesSource
+) -> dg.AssetCheckResult:
+    """Fail when too much of the run's file was skipped; started by hand, of any file."""
+    key = context.run.tags.get("dagster/partition")
+    keys = [key] if key else context.instance.get_dynamic_partitions(str(sources.name))
+    found = (_share(context.instance, key) for key in keys)
+    share = max((share for share in found if share is not None), default=0.0)
+    return report.share_check(share, recipes_source.max_skipped_share)
+
+
+def _share(instance: dg.DagsterInstance, key: str) -> float | None:
+    """What the last materialization of a partition says; None when there is none."""
+    records = dg.AssetRecordsFilter(dg.AssetKey("source_recipes"), asset_partitions=[key])
+    for record in instance.fetch_materializations(records, limit=1).records:
+        if (found := record.asset_materialization) and SKIPPED_SHARE in found.metadata:
+            return float(str(found.metadata[SKIPPED_SHARE].value))
+    return None
 
 
 @dg.asset(
@@ -75,8 +99,28 @@ def source_ingredients(source_recipes: DataFrame) -> dg.Output[DataFrame]:
     )
 
 
-ingest_source = dg.define_asset_job(
-    "ingest_source",
-    selection=dg.AssetSelection.groups(GROUP),
-    description="Reads one file of the inbox, which is a partition.",
-)
+@dg.definitions
+def ingestion() -> dg.Definitions:
+    """The job `ingest_source`, with the assets that it makes as external ones."""
+    bound = [module.resources().resources for module in (shared, own, io_managers)]
+    job = dg.define_asset_job(
+        INGEST,
+        selection=dg.AssetSelection.groups(GROUP),
+        description="Reads one file of the inbox, which is a partition.",
+    )
+    made = dg.Definitions(
+        [source_recipes, source_ingredients],
+        asset_checks=[skipped_share],
+        jobs=[job],
+        resources={name: one for found in bound for name, one in (found or {}).items()},
+        executor=dg.in_process_executor,
+    )
+    specs = [_external(asset) for asset in (source_recipes, source_ingredients)]
+    return dg.Definitions(
+        assets=specs, asset_checks=[skipped_share], jobs=[made.resolve_job_def(INGEST)]
+    )
+
+
+def _external(asset: dg.AssetsDefinition) -> dg.AssetSpec:
+    [spec] = asset.specs
+    return spec.with_io_manager_key("parquet_io_manager")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagma.defs.ingestion.assets import ingest_source, sources
+from dagma.defs.ingestion.assets import INGEST, sources
 from dagma.defs.ingestion.errors import Refused
 from dagma.defs.ingestion.inbox import Inbox, Key, State, shown
 from dagma.defs.ingestion.resources import default_status
@@ -20,7 +20,7 @@ AT_ONCE = 100
 
 
 @dg.sensor(
-    job=ingest_source,
+    job_name=INGEST,
     minimum_interval_seconds=sensor_interval(),
     default_status=default_status(),
     description="Takes files of the inbox, and files them away by how their runs ended.",

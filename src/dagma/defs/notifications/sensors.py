@@ -16,7 +16,8 @@ from dagma.defs.notifications.webhook import Webhook, WebhookError
 from dagma.defs.run_errors import reason
 from dagma.defs.schedules.clock import sensor_interval
 
-TAG = "dagma/notified"
+#: Dagster's web interface hides tags that begin with ".dagster/".
+TAG = ".dagster/dagma/notified"
 #: The share of recipes that may be gone before it is worth a message.
 SHRINKAGE = 0.1
 
