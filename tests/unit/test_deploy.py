@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from dagma.stack import settings, topology
+from dagma.stack import qdrant, settings, topology
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "deploy/compose.yaml").read_text()
@@ -81,6 +81,11 @@ def test_images_are_of_this_version():
 def test_the_chart_is_of_our_dagster():
     for path in ("deploy/kubernetes/values.yaml", "docs/deploy.md"):
         assert version("dagster") in (ROOT / path).read_text()
+
+
+def test_the_qdrant_of_compose_fits_our_client():
+    tag = VARIABLES["DAGMA_QDRANT_IMAGE"].rpartition(":v")[2]
+    assert qdrant.fits(tag, version("qdrant-client")), tag
 
 
 @pytest.mark.skipif(
