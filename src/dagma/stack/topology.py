@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from dagma.errors import PreflightError
+from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
 #: The oldest process-compose that understands the topology.
@@ -26,7 +27,8 @@ class Service:
 
     Attributes:
         name: Its name in ``process-compose.yaml``.
-        url: Where a user finds it, or when; a format string over the settings and ``web``, the host.
+        url: Where a user finds it, or when; a format string over the settings, ``web``, the host, and
+            ``code``, where the user code listens.
         ports: The settings that hold its ports.
         loopback: It listens on 127.0.0.1 whatever DAGMA_HOST says.
         programs: What has to be on PATH.
@@ -51,7 +53,7 @@ SERVICES = {
         ),
         Service(
             "user_code",
-            "grpc://127.0.0.1:{s.user_code_port}",
+            "{code}",
             ("user_code_port",),
             loopback=True,
             programs=("dagster",),
@@ -93,7 +95,9 @@ def probe_host(settings: Settings) -> str:
 
 def url(service: str, settings: Settings) -> str:
     """Where a user finds a service."""
-    return SERVICES[service].url.format(s=settings, web=probe_host(settings))
+    port, socket = settings.user_code_port, Layout.of(settings).user_code_socket
+    code = f"grpc://127.0.0.1:{port}" if port else f"unix:{socket}"
+    return SERVICES[service].url.format(s=settings, web=probe_host(settings), code=code)
 
 
 def qdrant_program(settings: Settings) -> str | None:
