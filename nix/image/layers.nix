@@ -200,7 +200,7 @@ let
     reason = "DAGSTER_HOME: the instance, and where the code location is";
     files = map packaged instanceModules ++ [
       (file "/opt/dagster/dagster_home/dagster.yaml" ../../src/dagma/stack/dagster.yaml)
-      (file "/opt/dagster/dagster_home/workspace.yaml" ../../src/dagma/stack/workspace.yaml)
+      (file "/opt/dagster/dagster_home/workspace.yaml" ../../src/dagma/stack/workspace-port.yaml)
       (owned "/opt/dagster/dagster_home/storage")
     ];
   };

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg2
@@ -93,7 +94,7 @@ class StackUnderFault:
         from dagster._core.errors import DagsterUserCodeUnreachableError
         from dagster._grpc.client import DagsterGrpcClient
 
-        client = DagsterGrpcClient(host="127.0.0.1", port=self.live.ports["USER_CODE_PORT"])
+        client = DagsterGrpcClient(socket=quote(str(self.live.home / "run/code/server")))
         try:
             return client.list_repositories()
         except DagsterUserCodeUnreachableError:

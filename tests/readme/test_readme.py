@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 FIRST, EVERY_DAY, DEVELOP = (block.splitlines() for block in BLOCKS)
 UP, STATUS, LOGS, RESTART, RELOAD, BACKUP, DOCTOR, DOWN = EVERY_DAY
-PORTS = ("POSTGRES_PORT", "USER_CODE_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT", "QDRANT_PORT")
+PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT", "QDRANT_PORT")
 
 
 def free_ports(count):

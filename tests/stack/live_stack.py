@@ -20,7 +20,7 @@ from platform_client import Platform, free_ports, wait_for
 import dagma
 from dagma.stack import supervisor
 
-PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "USER_CODE_PORT", "MLFLOW_PORT")
+PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT")
 PORTS_QDRANT = ("QDRANT_PORT", "QDRANT_GRPC_PORT")
 OURS = ("DAGMA_", "DAGSTER_", "POSTGRES_", "MLFLOW_", "QDRANT_", "USER_CODE_", "PC_", "PG")
 #: What says which programs this machine has.

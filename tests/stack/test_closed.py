@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from live_stack import a_stack
 from platform_client import wait_for
@@ -119,6 +120,39 @@ print(link.recv(99))
     socket_ = careless.home / "run/process-compose.sock"
     assert "PermissionError" in as_other(script, str(socket_))
     assert careless.status()["webserver"]["healthy"]
+
+
+@as_another_user
+def test_another_user_cannot_reach_the_user_code(careless):
+    script = """
+import sys
+from dagster._grpc.client import DagsterGrpcClient
+kind, address = sys.argv[1:]
+where = {"socket": address} if kind == "socket" else {"port": int(address), "host": "127.0.0.1"}
+print("it answers:", DagsterGrpcClient(**where).ping("hello"))
+"""
+    exports = careless.exports()
+    addresses = {
+        "socket": exports.get("DAGMA_USER_CODE_SOCKET"),
+        "port": exports.get("USER_CODE_PORT"),
+    }
+    for kind, address in addresses.items():
+        said = as_other(script, kind, address) if address else "DagsterUserCodeUnreachableError"
+        assert "DagsterUserCodeUnreachableError" in said
+        assert "it answers" not in said
+
+
+def test_the_user_code_listens_on_no_port(careless):
+    server = psutil.Process(careless.status()["user_code"]["pid"])
+    processes = [server, *server.children(recursive=True)]
+    ports = [link for one in processes for link in one.net_connections("inet")]
+    assert [link for link in ports if link.status == psutil.CONN_LISTEN] == []
+    sockets = {
+        link.laddr for one in processes for link in one.net_connections("unix") if link.laddr
+    }
+    own = careless.home / "run/code"
+    assert {Path(path).parent for path in sockets} == {own}
+    assert len(sockets) == len([path for path in own.iterdir() if path.is_socket()]) == 2
 
 
 @as_another_user

@@ -2,7 +2,8 @@ import os
 import signal
 
 import psutil
-from platform_client import wait_for
+from live_stack import a_stack
+from platform_client import free_ports, wait_for
 
 
 def test_the_code_location_is_loaded_as_soon_as_the_stack_is_up(stack):
@@ -26,6 +27,22 @@ def test_when_only_the_process_that_has_loaded_the_code_is_killed_it_is_started_
     assert stack.wait_healthy("user_code", 30)["pid"] != before["pid"]
     wait_for(stack.location_is_loaded, 30, "the location")
     stack.wait_for_success(stack.launch_numbers())
+
+
+def test_on_a_port_when_it_is_asked_for_and_on_loopback_only():
+    [port] = free_ports(1)
+    with a_stack(USER_CODE_PORT=str(port)) as live:
+        live.dagma("up", "-d", "minimal")
+        assert live.location_is_loaded()
+        assert live.status()["user_code"]["url"] == f"grpc://127.0.0.1:{port}"
+        links = psutil.Process(live.status()["user_code"]["pid"]).net_connections("tcp")
+        listens = {link.laddr for link in links if link.status == psutil.CONN_LISTEN}
+        assert listens == {("127.0.0.1", port)}
+        live.dagma("down")
+        del live.settings["USER_CODE_PORT"]
+        live.dagma("up", "-d", "minimal")
+        assert live.location_is_loaded()
+        live.wait_for_success(live.launch_numbers())
 
 
 def test_it_is_a_code_server_that_can_reload(stack):

@@ -1,6 +1,9 @@
 import stat
 
+import pytest
+
 from dagma import private
+from dagma.errors import PreflightError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
 from dagma.stack.prepare import prepare
@@ -73,6 +76,16 @@ def test_an_edited_dagster_yaml_is_kept_and_mentioned(tmp_path):
     [note] = prepare(chosen(tmp_path))
     assert "has been edited and is used as it is" in note
     assert edited.read_text().endswith("# mine\n")
+
+
+def test_an_edited_workspace_that_wants_a_port_is_refused_without_one(tmp_path):
+    prepare(chosen(tmp_path, USER_CODE_PORT="4000"))
+    edited = tmp_path / "h/dagster/workspace.yaml"
+    edited.write_text(edited.read_text() + "\n# mine\n")
+    with pytest.raises(PreflightError, match="names USER_CODE_PORT, which is not set: set it, or"):
+        prepare(chosen(tmp_path))
+    [note] = prepare(chosen(tmp_path, USER_CODE_PORT="4000"))
+    assert "is used as it is" in note
 
 
 def test_an_older_dagster_yaml_of_ours_is_renewed(tmp_path):

@@ -67,11 +67,8 @@ def test_a_mistake_in_env_is_one_sentence_that_names_the_setting(tmp_path, mista
 def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     chosen = load(tmp_path).settings
-    assert (chosen.postgres_port, chosen.webserver_port, chosen.user_code_port) == (
-        5432,
-        3000,
-        4000,
-    )
+    ports = (chosen.postgres_port, chosen.webserver_port, chosen.user_code_port)
+    assert ports == (5432, 3000, None)
     assert (chosen.mlflow_port, chosen.qdrant_port) == (5000, 6333)
     assert chosen.home == tmp_path / ".dagma"
     assert chosen.host == "127.0.0.1"

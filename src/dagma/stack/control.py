@@ -153,6 +153,8 @@ class Stack:
             *names,
         ]
         self.layout.control_socket.unlink(missing_ok=True)
+        for left in self.layout.code_sockets.iterdir():
+            left.unlink()
         with (self.layout.logs / "process-compose.err").open("wb") as errors:
             return subprocess.Popen(
                 command,

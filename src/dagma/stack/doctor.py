@@ -109,7 +109,7 @@ def _ports(stack: Stack, names: list[str]) -> list[Finding]:
             f"The port of {name} is free.",
         )
         for name in names
-        if topology.SERVICES[name].ports
+        if any(getattr(stack.settings, port) for port in topology.SERVICES[name].ports)
     ]
 
 

@@ -101,6 +101,7 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_SERVICES": ",".join(services),
         "DAGMA_PROBE_HOST": topology.probe_host(settings),
         "DAGMA_USER_CODE_HOST": "127.0.0.1",
+        "DAGMA_USER_CODE_SOCKET": quote(str(layout.user_code_socket)),  # as gRPC reads paths
         "DAGMA_POSTGRES_URL": database_url(settings, settings.postgres_user, settings.postgres_db),
         "MLFLOW_BACKEND_STORE_URI": database_url(settings, "mlflow", "mlflow"),
         "DAGMA_WITHOUT_QDRANT": _text("qdrant" not in services),

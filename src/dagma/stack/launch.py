@@ -2,7 +2,7 @@
 
 Importing takes most of the time to a healthy service. Here it is done without garbage collection,
 which saves a sixth of it, and, for what loads the code location, while the user code's server is
-still starting: then the wait for its port, which also spares a failed attempt to load it, and for
+still starting: then the wait for its socket, which also spares a failed attempt to load it, and for
 the database.
 
 The daemon ends when the clock was set back, and so is started again: its loops would wait until the
@@ -11,7 +11,6 @@ clock is where it had been.
 
 import gc
 import os
-import socket
 import sys
 import threading
 import time
@@ -42,12 +41,13 @@ def main() -> None:
     waits = arguments[0] == AFTER_USER_CODE
     program, *rest = arguments[1:] if waits else arguments
     run = load(PROGRAMS[program])
-    host, port = os.environ["DAGMA_USER_CODE_HOST"], int(os.environ["USER_CODE_PORT"])
+    code = code_server.Address.of(os.environ)
     if waits:
-        wait_for_port(host, port, PATIENCE)
+        wait_for_server(code, PATIENCE)
         wait_for_database()
     if CODE_SERVER in rest:
-        code_server.watch(port)
+        rest += code_server.listen(code)
+        code_server.watch(code)
     if program == DAEMON:
         threading.Thread(target=end_after_setback, daemon=True).start()
     sys.argv = [program, *rest]
@@ -65,12 +65,11 @@ def load(module: str) -> Callable[[], Any]:
     return run
 
 
-def wait_for_port(host: str, port: int, patience: float) -> bool:
+def wait_for_server(code: code_server.Address, patience: float) -> bool:
     """Wait until something listens.
 
     Args:
-        host: Its address.
-        port: Its port.
+        code: Where the user code is to be.
         patience: Seconds after which we go on anyway.
 
     Returns:
@@ -79,7 +78,7 @@ def wait_for_port(host: str, port: int, patience: float) -> bool:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
-            socket.create_connection((host, port), timeout=1.0).close()
+            code.connect(timeout=1.0).close()
         except OSError:
             time.sleep(0.05)
         else:

@@ -43,6 +43,16 @@ class Layout:
         return self.run / "process-compose.sock"
 
     @property
+    def code_sockets(self) -> Path:
+        """Directory of the sockets of the user code's processes, through which code can be run."""
+        return self.run / "code"
+
+    @property
+    def user_code_socket(self) -> Path:
+        """The socket of the user code's server."""
+        return self.code_sockets / "server"
+
+    @property
     def logs(self) -> Path:
         """One file per service."""
         return self.home / "logs"

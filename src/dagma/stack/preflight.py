@@ -38,7 +38,11 @@ def state_directory(settings: Settings) -> None:
     layout = Layout.of(settings)
     longest = max(
         len(os.fsencode(path))
-        for path in (layout.control_socket, layout.postgres_socket / ".s.PGSQL.65535")
+        for path in (
+            layout.control_socket,
+            layout.postgres_socket / ".s.PGSQL.65535",
+            layout.code_sockets / "tmpxxxxxxxx",  # of the process that has loaded the code
+        )
     )
     if longest > LONGEST_SOCKET:
         raise PreflightError(
@@ -89,7 +93,8 @@ def ports(settings: Settings, name: str) -> None:
     for attribute in service.ports:
         setting = str(Settings.model_fields[attribute].alias)
         port = getattr(settings, attribute)
-        _bindable(host, port, setting)
+        if port is not None:
+            _bindable(host, port, setting)
 
 
 def exposure(settings: Settings) -> str | None:

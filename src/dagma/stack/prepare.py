@@ -15,6 +15,8 @@ from dagma.stack.settings import Settings
 
 #: Dagster's configuration, in DAGSTER_HOME.
 _INSTANCE = ("dagster.yaml", "workspace.yaml")
+#: What the second is where the user code is asked to listen on a port.
+_WITH_PORT = {"workspace.yaml": "workspace-port.yaml"}
 _MARK = "# Written by dagma, sha256 "
 #: A log larger than this, in bytes, starts anew at the next start; the old one is kept once.
 LARGEST_LOG = 10_000_000
@@ -35,7 +37,7 @@ def prepare(settings: Settings) -> list[str]:
         passwords.ensure(layout, settings)
         _webhook(layout.webhook_url, settings.webhook_url)
         _rotate(layout.log("user_code"))
-        return _instance(layout.dagster(settings))
+        return _instance(layout.dagster(settings), _WITH_PORT if settings.user_code_port else {})
     except OSError as error:
         raise PreflightError(f"{error.filename} cannot be written: {error.strerror}.") from error
 
@@ -47,7 +49,7 @@ def open_run(layout: Layout) -> None:
         OSError: They cannot be written.
     """
     private.directory(layout.home, passage_mode())
-    private.directory(layout.run)
+    private.directory(layout.code_sockets)
     layout.run.chmod(0o700)  # an earlier version let others reach the lock in it
 
 
@@ -88,17 +90,32 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def _instance(home: Path) -> list[str]:
-    """Renew Dagster's two files, unless the user has edited them."""
+def _instance(home: Path, instead: dict[str, str]) -> list[str]:
+    """Renew Dagster's two files, unless the user has edited them; `instead` names other originals."""
     notes = []
     for name in _INSTANCE:
-        body = (resources.files("dagma.stack") / name).read_text(encoding="utf-8")
+        original = resources.files("dagma.stack") / instead.get(name, name)
+        body = original.read_text(encoding="utf-8")
         target = home / name
         if target.exists() and not _ours(target.read_text(encoding="utf-8")):
             notes.append(f"{target} has been edited and is used as it is.")
+            _agrees(target, asks_for_port=bool(instead))
             continue
         write_private(target, f"{_MARK}{_digest(body)}\n{body}")
     return notes
+
+
+def _agrees(target: Path, asks_for_port: bool) -> None:
+    """Refuse a file of before the user code had a socket, unless the port in it is given.
+
+    Raises:
+        PreflightError: Dagster's processes would not start with it.
+    """
+    if "USER_CODE_PORT" in target.read_text(encoding="utf-8") and not asks_for_port:
+        raise PreflightError(
+            f"{target} has been edited and names USER_CODE_PORT, which is not set: set it, or put "
+            "`socket: {env: DAGMA_USER_CODE_SOCKET}` in the place of `host` and `port`."
+        )
 
 
 def unedited(path: Path) -> bool:

@@ -149,8 +149,11 @@ class Settings(BaseModel):
     webserver_port: values.Port = _setting(
         "DAGSTER_WEBSERVER_PORT", 3000, "Port of Dagster's web interface."
     )
-    user_code_port: values.Port = _setting(
-        "USER_CODE_PORT", 4000, "Port of the user code's gRPC server, on loopback only."
+    user_code_port: values.Port | None = _setting(
+        "USER_CODE_PORT",
+        None,
+        "Port of the user code's gRPC server on loopback; who reaches it runs code through it.",
+        "none, but a socket in DAGMA_HOME",
     )
     code_module: values.Module = _setting(
         "DAGMA_CODE_MODULE",
@@ -281,6 +284,7 @@ HANDED_DOWN = frozenset(
         "DAGMA_SERVICES",
         "DAGMA_PROBE_HOST",
         "DAGMA_USER_CODE_HOST",
+        "DAGMA_USER_CODE_SOCKET",
         "DAGMA_POSTGRES_URL",
         "MLFLOW_BACKEND_STORE_URI",
         "DAGMA_QDRANT_PROGRAM",
@@ -411,6 +415,8 @@ def _check_together(settings: Settings) -> None:
     for attribute in (*_PORTS, *_PORTS_QDRANT):
         name = str(Settings.model_fields[attribute].alias)
         port = getattr(settings, attribute)
+        if port is None:
+            continue
         if port in seen:
             raise SettingsError(f"{seen[port]} and {name} are both {port}: give each its own port.")
         seen[port] = name

@@ -27,7 +27,8 @@ class Service:
 
     Attributes:
         name: Its name in ``process-compose.yaml``.
-        url: Where a user finds it, or when; a format string over the settings and ``web``, the host.
+        url: Where a user finds it, or when; a format string over the settings, ``web``, the host, and
+            ``code``, where the user code listens.
         ports: The settings that hold its ports.
         loopback: It listens on 127.0.0.1 whatever DAGMA_HOST says.
         programs: What has to be on PATH.
@@ -52,7 +53,7 @@ SERVICES = {
         ),
         Service(
             "user_code",
-            "grpc://127.0.0.1:{s.user_code_port}",
+            "{code}",
             ("user_code_port",),
             loopback=True,
             programs=("dagster",),
@@ -92,8 +93,10 @@ def probe_host(settings: Settings) -> str:
 
 def url(service: str, settings: Settings) -> str:
     """Where a user finds a service; of Qdrant the dashboard, where its files are there."""
-    found = SERVICES[service].url.format(s=settings, web=probe_host(settings))
-    page = Layout.of(settings).qdrant_web_ui(settings) / "index.html"
+    port, layout = settings.user_code_port, Layout.of(settings)
+    code = f"grpc://127.0.0.1:{port}" if port else f"unix:{layout.user_code_socket}"
+    found = SERVICES[service].url.format(s=settings, web=probe_host(settings), code=code)
+    page = layout.qdrant_web_ui(settings) / "index.html"
     return f"{found}/dashboard" if service == "qdrant" and page.is_file() else found
 
 
