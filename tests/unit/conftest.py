@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -20,6 +21,16 @@ for name in exported_by_dagma(os.environ):
 @pytest.fixture
 def checkout():
     return CHECKOUT
+
+
+@pytest.fixture
+def short_path():
+    """A folder where a state directory has room for its sockets, wherever TMPDIR is."""
+    from live_stack import a_short_folder
+
+    folder = a_short_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ def test_a_full_disk_is_one_sentence_with_the_place_that_exists(tmp_path, monkey
     assert f" MB are free at {tmp_path}, and PostgreSQL needs " in said
 
 
-def test_a_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_refused_before_anything_is_written(short_path, monkeypatch):
     monkeypatch.setattr(disk, "NEEDED", TOO_MUCH)
-    chosen = settings.load({"DAGMA_HOME": str(tmp_path / "h")}).settings
+    chosen = settings.load({"DAGMA_HOME": str(short_path / "h")}).settings
     with pytest.raises(PreflightError, match="The disk is full: "):
         preflight.state_directory(chosen)
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
 
 
 def test_postgres_waits_for_room_and_says_so_once(tmp_path, monkeypatch, capsys):

@@ -5,8 +5,9 @@ import tempfile
 import pytest
 from live_stack import LiveStack, a_short_folder
 
-from dagma.errors import PreflightError
+from dagma.errors import NotRunning, PreflightError
 from dagma.stack import preflight, settings, topology
+from dagma.stack.supervisor import Supervisor
 
 
 def chosen(tmp_path, **environ):
@@ -32,9 +33,14 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path):
         preflight.state_directory(chosen(tmp_path / ("x" * 100)))
 
 
-def test_a_longest_path_is_accepted(tmp_path):
-    room = preflight.LONGEST_SOCKET - len(str(tmp_path)) - len("//h/run/process-compose.sock")
-    preflight.state_directory(chosen(tmp_path / ("x" * room)))
+def test_a_longest_path_is_accepted(short_path):
+    room = preflight.LONGEST_SOCKET - len(str(short_path)) - len("//h/run/process-compose.sock")
+    preflight.state_directory(chosen(short_path / ("x" * room)))
+
+
+def test_where_no_socket_can_be_nothing_runs(tmp_path):
+    with pytest.raises(NotRunning):
+        Supervisor(tmp_path / ("x" * 100) / "process-compose.sock").processes()
 
 
 def test_the_stacks_of_our_tests_have_short_paths_below_a_long_tmpdir(tmp_path, monkeypatch):
@@ -50,17 +56,17 @@ def test_the_stacks_of_our_tests_have_short_paths_below_a_long_tmpdir(tmp_path, 
         base.rmdir()
 
 
-def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "h").write_text("")
+def test_a_state_directory_that_is_a_file_is_refused(short_path):
+    (short_path / "h").write_text("")
     with pytest.raises(PreflightError, match="is not a directory"):
-        preflight.state_directory(chosen(tmp_path))
+        preflight.state_directory(chosen(short_path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_state_directory_is_refused(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(PreflightError, match=f"{tmp_path} cannot be written"):
-        preflight.state_directory(chosen(tmp_path))
+def test_an_unwritable_state_directory_is_refused(short_path):
+    short_path.chmod(0o500)
+    with pytest.raises(PreflightError, match=f"{short_path} cannot be written"):
+        preflight.state_directory(chosen(short_path))
 
 
 def test_a_missing_program_is_named(tmp_path, monkeypatch):

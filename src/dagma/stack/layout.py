@@ -1,9 +1,13 @@
 """Where everything lives below DAGMA_HOME."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagma.stack.settings import Settings
+
+#: Bytes of a unix socket's path, without the final zero (unix(4) of macOS, unix(7) of Linux).
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,13 @@
 import errno
 import os
 import socket
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from dagma.errors import PreflightError
 from dagma.stack import disk, topology
-from dagma.stack.layout import Layout
+from dagma.stack.layout import LONGEST_SOCKET, Layout
 from dagma.stack.settings import Settings
-
-#: Bytes of a unix socket's path, without the final zero.
-LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 
 
 def check(settings: Settings, services: Iterable[str]) -> None:

@@ -14,6 +14,9 @@ import psutil
 
 from dagma.errors import NotRunning, StackError
 from dagma.stack.environment import MARKER
+from dagma.stack.layout import LONGEST_SOCKET
+
+_NOT_RUNNING = "No stack is running here; `dagma up` starts one."
 
 #: Seconds that process-compose may take for an answer; stopping a service counts into it.
 ANSWER = 90.0
@@ -91,13 +94,15 @@ class Supervisor:
         self._ask("POST", "/project/stop")
 
     def _ask(self, method: str, path: str, timeout: float = ANSWER) -> dict[str, Any]:
+        if len(os.fsencode(self._socket)) > LONGEST_SOCKET:  # `dagma up` says so; nobody can listen
+            raise NotRunning(_NOT_RUNNING)
         connection = _UnixConnection(self._socket, timeout)
         try:
             connection.request(method, path)
             response = connection.getresponse()
             body = response.read()
         except (FileNotFoundError, ConnectionError, http.client.HTTPException) as error:
-            raise NotRunning("No stack is running here; `dagma up` starts one.") from error
+            raise NotRunning(_NOT_RUNNING) from error
         except OSError as error:
             raise StackError(f"process-compose does not answer: {error}") from error
         finally:
