@@ -12,7 +12,7 @@ import pytest
 
 # What nixw itself uses; anything else on PATH is a stand-in.
 TOOLS = ["sh", "cat", "cksum", "dirname", "find", "grep", "head", "id", "ls"]
-TOOLS += ["mkdir", "mv", "od", "readlink", "rm", "sed", "tar", "touch", "tr", "uname"]
+TOOLS += ["mkdir", "mv", "od", "readlink", "rm", "sed", "tar", "touch", "tr"]
 NIX = """
 [ "$1" = --version ] && { echo "nix (Nix) VERSION"; exit 0; }
 pwd >"$0.folder"
@@ -101,6 +101,7 @@ def machine(tmp_path, checkout):
     made.programs.mkdir()
     for tool in TOOLS:
         (made.programs / tool).symlink_to(where(tool))
+    made.has("uname", "echo Linux")
     shutil.copytree(
         checkout / "nix", made.folder / "nix", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -550,6 +551,12 @@ def test_whether_nixpkgs_is_to_be_had_is_asked_of_the_copy_too(archive):
     archive.nixw("build", DAGMA_PACKAGES="auto")
     assert re.search(r"eval --json path:\S+#apps", asked.read_text())
     assert " ." not in asked.read_text()
+
+
+def test_the_copy_is_found_with_an_od_that_writes_more_spaces(archive):
+    # As macOS' does: two between bytes, and every line as long as the longest.
+    archive.has("od", f"{where('od')} \"$@\" | {archive.programs}/sed 's/ /  /g; s/$/        /'")
+    assert reference(archive.nixw("build")).is_dir()
 
 
 def test_a_changed_file_makes_another_copy_and_an_old_one_goes(archive):
