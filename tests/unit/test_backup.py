@@ -253,9 +253,9 @@ def test_what_an_older_version_wrote_is_not(tmp_path):
 
 @pytest.mark.skipif(shutil.which("pg_restore") is None, reason="no PostgreSQL on PATH")
 @pytest.mark.parametrize("server", ["1.18.2", "1.19.0", "1.19.1"])
-def test_vectors_of_a_newer_server_are_refused(tmp_path, program, server):
+def test_vectors_of_a_newer_server_are_refused(short_path, tmp_path, program, server):
     named = {"DAGMA_QDRANT_BIN": str(program("its-server", f"echo qdrant {server}"))}
-    stack = Stack(settings.load({"DAGMA_HOME": str(tmp_path / "h"), **named}))
+    stack = Stack(settings.load({"DAGMA_HOME": str(short_path / "h"), **named}))
     path = tmp_path / "a.tar"
     path.write_bytes(made([plain(backup.SNAPSHOT)], versions={"qdrant": "1.19.0"}))
     newer = pytest.raises(BackupError, match=r"written by qdrant 1\.19\.0, and here is 1\.18\.2")
