@@ -36,8 +36,8 @@ def test_on_a_port_when_it_is_asked_for_and_on_loopback_only():
         assert live.location_is_loaded()
         assert live.status()["user_code"]["url"] == f"grpc://127.0.0.1:{port}"
         links = psutil.Process(live.status()["user_code"]["pid"]).net_connections("tcp")
-        listens = {link.laddr for link in links if link.status == psutil.CONN_LISTEN}
-        assert listens == {("127.0.0.1", port)}
+        listens = [link.laddr for link in links if link.status == psutil.CONN_LISTEN]
+        assert {(at.ip.removeprefix("::ffff:"), at.port) for at in listens} == {("127.0.0.1", port)}
         live.dagma("down")
         del live.settings["USER_CODE_PORT"]
         live.dagma("up", "-d", "minimal")

@@ -18,6 +18,13 @@ NOTE = "DAGMA_ENV"
 #: its own default it takes four minutes to see that a server is gone.
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
+#: What Dagster stores outputs with where code binds no IO manager: pickles still, but in one place
+#: that run config cannot move.
+_IO_MANAGER = {
+    "DAGSTER_DEFAULT_IO_MANAGER_MODULE": "dagma.defs.io.files",
+    "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE": "pickles",
+}
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXY_EXCEPTIONS = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
 
@@ -47,6 +54,7 @@ def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str])
         | _proxy_exceptions(settings, {**extra, **environ})
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
         | {_RETRIES: {**extra, **environ}.get(_RETRIES, "4")}
+        | {n: {**extra, **environ}.get(n, default) for n, default in _IO_MANAGER.items()}
     )
 
 

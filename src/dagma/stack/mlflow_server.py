@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from dagma import databases
+from dagma import databases, mlflow_artifacts
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
@@ -53,6 +53,7 @@ def serve_here(chosen: Settings, uri: str) -> None:
 
         _configure(chosen, uri)
         handlers = import_module("mlflow.server.handlers")
+        mlflow_artifacts.limit(os.environ)
         handlers.initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
         app = import_module("mlflow.server.fastapi_app").app
         log_config = Path(str(import_module("mlflow.server").__file__)).with_name(

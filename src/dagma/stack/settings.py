@@ -245,6 +245,12 @@ class Settings(BaseModel):
         "loopback and private addresses",
     )
 
+    mlflow_artifact_schemes: values.Schemes = _setting(
+        "DAGMA_MLFLOW_ARTIFACT_SCHEMES",
+        "mlflow-artifacts",
+        "Where experiments may keep artifacts: mlflow-artifacts, which is MLflow itself, s3, gs, ...",
+    )
+
     qdrant_port: values.Port = _setting("QDRANT_PORT", 6333, "HTTP port of Qdrant.")
     qdrant_grpc_port: values.Port = _setting("QDRANT_GRPC_PORT", 6334, "gRPC port of Qdrant.")
     qdrant_url: values.Url | None = _setting(

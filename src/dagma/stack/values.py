@@ -76,6 +76,11 @@ Directory = Annotated[
 Address = Annotated[
     str, AfterValidator(_address), Allowed("an IPv4 address such as 127.0.0.1 or 0.0.0.0")
 ]
+Schemes = Annotated[
+    str,
+    _matching(r"[a-z][a-z0-9+.-]*(,[a-z][a-z0-9+.-]*)*"),
+    Allowed("names of URI schemes, separated by commas"),
+]
 DatabaseName = Annotated[
     str,
     _matching(r"(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}"),

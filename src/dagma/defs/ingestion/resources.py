@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from dagma.defs.closed import closed
 from dagma.defs.from_environment import from_environment
 from dagma.defs.ingestion.inbox import Inbox
 
@@ -19,4 +20,4 @@ def default_status() -> dg.DefaultSensorStatus:
 @dg.definitions
 def resources() -> dg.Definitions:
     """Bind the inbox; without the setting it has no path, and the sensor says so."""
-    return dg.Definitions(resources={"inbox": Inbox(path=from_environment(VARIABLE))})
+    return dg.Definitions(resources=closed({"inbox": Inbox(path=from_environment(VARIABLE))}))

@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from dagma.defs.closed import closed
 from dagma.defs.from_environment import from_environment
 from dagma.defs.models.tracking import (
     EXPERIMENT,
@@ -18,7 +19,7 @@ YES = frozenset({"1", "true", "yes"})
 @dg.definitions
 def resources() -> dg.Definitions:
     """Bind `mlflow` by the environment."""
-    return dg.Definitions(resources={"mlflow": chosen()})
+    return dg.Definitions(resources=closed({"mlflow": chosen()}))
 
 
 def chosen() -> MlflowResource:

@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from dagma.defs.closed import closed
 from dagma.defs.notifications.webhook import Webhook
 
 #: Field of the resource -> environment variable. The stack sets the file, never the address.
@@ -25,4 +26,4 @@ def default_status() -> dg.DefaultSensorStatus:
 def resources() -> dg.Definitions:
     """Bind the webhook; as EnvVar, so that the web interface shows names instead of values."""
     found = {field: dg.EnvVar(name) for field, name in VARIABLES.items() if os.environ.get(name)}
-    return dg.Definitions(resources={"webhook": Webhook(**found)})
+    return dg.Definitions(resources=closed({"webhook": Webhook(**found)}))

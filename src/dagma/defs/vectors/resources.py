@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from dagma.defs.closed import closed
 from dagma.defs.from_environment import from_environment
 from dagma.defs.vectors.qdrant import QdrantResource
 
@@ -10,4 +11,4 @@ from dagma.defs.vectors.qdrant import QdrantResource
 def resources() -> dg.Definitions:
     """Bind `qdrant` by the environment."""
     url, path = (from_environment(name) for name in ("QDRANT_URL", "QDRANT_PATH"))
-    return dg.Definitions(resources={"qdrant": QdrantResource(url=url, path=path)})
+    return dg.Definitions(resources=closed({"qdrant": QdrantResource(url=url, path=path)}))
