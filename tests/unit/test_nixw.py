@@ -49,6 +49,7 @@ def machine(tmp_path, checkout):
         folder = tmp_path / "a checkout"
         data = tmp_path / "data/dagma"
         programs = tmp_path / "bin"
+        shell = ()
         environment = {  # noqa: RUF012
             "PATH": str(programs),
             "HOME": str(tmp_path),
@@ -62,6 +63,9 @@ def machine(tmp_path, checkout):
             (self.programs / name).unlink(missing_ok=True)
             (self.programs / name).write_text(f"#!{shutil.which('sh')}\n{script}\n")
             (self.programs / name).chmod(0o755)
+            # busybox, the sandbox's shell, takes its own tools before those on PATH; bash does not.
+            if name in (*TOOLS, "uname"):
+                self.shell = [shutil.which("bash") or "sh"]
 
         def has_nix(self, version="2.26.3", ping=1):
             self.has("nix", NIX.replace("VERSION", version).replace("PING", str(ping)))
@@ -80,7 +84,7 @@ def machine(tmp_path, checkout):
 
         def nixw(self, *arguments, program=None, cwd=None, **environment):
             return subprocess.run(
-                [program or self.folder / "nixw", *arguments],
+                [*self.shell, program or self.folder / "nixw", *arguments],
                 env=self.environment | environment,
                 cwd=cwd or self.folder,
                 capture_output=True,
