@@ -121,6 +121,13 @@ in
     python3.13 ${./python/load_libraries.py} ${toString python.everything}
   '';
 
+  # What each role imports at its start has bytecode.
+  bytecode = inCheckout "bytecode" [ ] { } ''
+    ${python.user-code}/bin/python -P ${./python/check_bytecode.py} dagma.definitions dagster._cli
+    ${python.webserver}/bin/python -P ${./python/check_bytecode.py} dagster_webserver.cli dagster._daemon.cli
+    ${python.mlflow-server}/bin/python -P ${./python/check_bytecode.py} mlflow.server.fastapi_app
+  '';
+
   # Every output of both package sets evaluates, for every system.
   evaluation = import ./evaluation.nix { inherit pkgs source; };
 

@@ -26,13 +26,13 @@ let
 in
 {
   image-load = program "image-load" [ ] ''
-    exec python3.13 -E ${modules}/load.py --layout ${image} "$@"
+    exec python3.13 -EB ${modules}/load.py --layout ${image} "$@"
   '';
   image-push = program "image-push" [ pkgs.skopeo ] ''
     ${certificates}
-    exec python3.13 -E ${modules}/push.py --layout ${image} "$@"
+    exec python3.13 -EB ${modules}/push.py --layout ${image} "$@"
   '';
   image-merge = program "image-merge" [ ] ''
-    exec python3.13 -E ${modules}/merge.py "$@"
+    exec python3.13 -EB ${modules}/merge.py "$@"
   '';
 }

@@ -89,7 +89,8 @@ rec {
       find lib/python3.13 -name __pycache__ -type d -prune -exec rm -rf {} +
       ln -sf python3.13 bin/python3
       ln -sf python3.13 bin/python
-      "$out/bin/python3.13" -m compileall -q -j 0 --invalidation-mode unchecked-hash lib/python3.13
+      # -f: what the interpreter compiles for itself while it does this is of another kind.
+      "$out/bin/python3.13" -m compileall -q -f -j 0 --invalidation-mode unchecked-hash lib/python3.13
     '';
   };
 
