@@ -35,10 +35,13 @@ from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from dagma import no_pickles
 from dagma.run_worker import BEGIN, END, TAG, Lease, database, end_with_parent, is_first
 
 if TYPE_CHECKING:
     from dagster._daemon.types import DaemonHeartbeat
+
+no_pickles.refuse()  # all processes of Dagster's load this module, before any run
 
 #: In the environment of the stack's services, see `dagma.stack.environment`.
 SUPERVISED = "DAGMA_SUPERVISED"

@@ -8,7 +8,7 @@ import sys
 
 import dagster as dg
 import pytest
-from platform_client import CORPUS_TO_VECTORS_AND_MODELS, wait_for
+from platform_client import CORPUS_TO_VECTORS_AND_MODELS
 
 from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
 from dagma.defs.vectors.collection import ALIAS, point_id
@@ -98,18 +98,37 @@ def without_mlflow(stack):
     stack.wait_healthy("mlflow", 120)
 
 
+FAILS = """
+import sys
+import dagster as dg
+from dagma.defs.io.files import files
+from dagma.defs.models.assets import train_model_stub
+from dagma.defs.models.tracking import MlflowTrackingResource
+
+mlflow = MlflowTrackingResource(tracking_uri=sys.argv[1], unreachable="fail")
+with dg.DagsterInstance.ephemeral() as instance:
+    done = dg.materialize(
+        [train_model_stub],
+        instance=instance,
+        resources={"mlflow": mlflow, "io_manager": files},
+        raise_on_error=False,
+    )
+print("success:", done.success)
+"""
+
+
 def test_with_mlflow_stopped_assets_warn_and_go_on_or_fail_as_set(stack, without_mlflow):
     uri = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
     address = f"MLflow does not answer at {uri} (MLFLOW_TRACKING_URI)"
     goes_on = stack.launch_assets(["train_model_stub"])
-    config = {"tracking_uri": uri, "unreachable": "fail"}  # a run's config replaces all of it
-    resources = {"resources": {"mlflow": {"config": config}}}
-    fails = stack.launch_assets(["train_model_stub"], resources)
     stack.wait_for_success(goes_on)
     assert address in logged(stack, goes_on)
     assert "goes on without tracking" in logged(stack, goes_on)
-    wait_for(lambda: stack.run_status(fails) == "FAILURE", 180, "the other run to fail")
-    assert address in logged(stack, fails)
+    failing = [sys.executable, "-W", "ignore", "-c", FAILS, uri]
+    environ = stack.environ() | stack.exports()
+    done = subprocess.run(failing, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "success: False"
+    assert address in done.stderr
 
 
 DIES = """

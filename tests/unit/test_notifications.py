@@ -1,9 +1,10 @@
-import json
 import logging
 import threading
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
 from webhook_server import a_webhook
 
@@ -291,8 +292,10 @@ def test_the_sensors_are_on_only_where_there_is_a_webhook(monkeypatch, name):
 
 def test_the_web_interface_gets_the_name_of_the_variable_instead_of_the_address(monkeypatch):
     monkeypatch.setenv("DAGMA_WEBHOOK_URL", "http://very-secret")
-    bound = resources.resources().resources["webhook"]
-    assert "very-secret" not in json.dumps(bound._resolved_config_dict, default=str)
+    repository = resources.resources().get_repository_def()
+    shown = serialize_value(RepositorySnap.from_def(repository))
+    assert '"webhook"' in shown
+    assert "very-secret" not in shown
 
 
 @pytest.fixture
