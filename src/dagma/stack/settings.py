@@ -55,6 +55,12 @@ class Settings(BaseModel):
         "127.0.0.1",
         "Address that the web interfaces listen on; they have no login, so think before 0.0.0.0.",
     )
+    allowed_hosts: values.Hosts | None = _setting(
+        "DAGMA_ALLOWED_HOSTS",
+        None,
+        "Further host names that Dagster and MLflow answer to, separated by commas; *.NAME for all below.",
+        "loopback, DAGMA_HOST, that of DAGMA_PUBLIC_URL",
+    )
     start_timeout: values.Seconds = _setting(
         "DAGMA_START_TIMEOUT", 180, "Seconds that `dagma up` waits until all services are healthy."
     )
@@ -241,8 +247,8 @@ class Settings(BaseModel):
     mlflow_allowed_hosts: values.Text | None = _setting(
         "MLFLOW_SERVER_ALLOWED_HOSTS",
         None,
-        "Host headers that MLflow answers, separated by commas.",
-        "loopback and private addresses",
+        "Host names that MLflow alone answers to as well, separated by commas.",
+        "none",
     )
 
     mlflow_artifact_schemes: values.Schemes = _setting(

@@ -94,6 +94,12 @@ Module = Annotated[
 Url = Annotated[
     str, _matching(r"https?://[^\s/]+\S*"), Allowed("a URL that begins with http:// or https://")
 ]
+_HOST = r"(\*\.)?[A-Za-z0-9_][A-Za-z0-9_.-]*"
+Hosts = Annotated[
+    str,
+    _matching(rf"{_HOST}(\s*,\s*{_HOST})*"),
+    Allowed("host names without ports, separated by commas, such as dagma.example.org,*.internal"),
+]
 Zone = Annotated[
     str, AfterValidator(_zone), Allowed("the name of a time zone such as UTC or Europe/Berlin")
 ]

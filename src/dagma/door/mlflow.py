@@ -1,0 +1,24 @@
+"""MLflow's server behind the door: the application `dagma` of `mlflow server --app-name`.
+
+MLflow has checks of its own, which stay: of the `Origin` below `/api`, and frames. That of host
+names is left to the door, since MLflow's takes 10.attacker.example for an address.
+"""
+
+import os
+from importlib import import_module
+from unittest import mock
+
+from starlette.types import ASGIApp
+
+from dagma.door import site
+from dagma.door.guard import Guard
+
+
+def _application() -> ASGIApp:
+    with mock.patch.dict(os.environ, {site.MLFLOW_HOSTS: "*"}):  # it is read at the import
+        application: ASGIApp = import_module("mlflow.server.fastapi_app").app
+    return Guard(application, site.of_mlflow(os.environ))
+
+
+#: What an ASGI server serves.
+app = _application()
