@@ -15,7 +15,7 @@ from platform_client import free_ports, wait_for
 
 def test_dagsters_webserver_makes_its_application_by_the_class_that_the_door_replaces():
     """`dagster_webserver.app.DagsterWebserver` and its method `build_middleware`."""
-    from dagster import DagsterInstance
+    from dagster import instance_for_test
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import EmptyWorkspaceTarget
     from dagster_webserver import app, cli
@@ -29,7 +29,7 @@ def test_dagsters_webserver_makes_its_application_by_the_class_that_the_door_rep
     )
     with (
         pytest.MonkeyPatch.context() as patch,
-        DagsterInstance.ephemeral() as instance,
+        instance_for_test() as instance,
         WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context,
     ):
         patch.setattr(app, "DagsterWebserver", GuardedWebserver)

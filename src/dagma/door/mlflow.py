@@ -10,13 +10,16 @@ from unittest import mock
 
 from starlette.types import ASGIApp
 
-from dagma.door import site
+from dagma.door import site, token
 from dagma.door.guard import Guard
+from dagma.door.login import Login
 
 
 def _application() -> ASGIApp:
     with mock.patch.dict(os.environ, {site.MLFLOW_HOSTS: "*"}):  # it is read at the import
         application: ASGIApp = import_module("mlflow.server.fastapi_app").app
+    if secret := token.read(os.environ):
+        application = Login(application, secret, "mlflow")
     return Guard(application, site.of_mlflow(os.environ))
 
 

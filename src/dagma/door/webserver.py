@@ -12,8 +12,9 @@ from dagster_webserver import app, cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
-from dagma.door import site
+from dagma.door import site, token
 from dagma.door.guard import Guard
+from dagma.door.login import Login
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):
@@ -21,8 +22,10 @@ class GuardedWebserver(DagsterWebserver[Any, Any]):
 
     def build_middleware(self) -> list[Middleware]:
         """The door, then Dagster's own."""
-        guard = Middleware(Guard, site=site.of_dagster(os.environ), framed=False)
-        return [guard, *super().build_middleware()]
+        door = [Middleware(Guard, site=site.of_dagster(os.environ), framed=False)]
+        if secret := token.read(os.environ):
+            door.append(Middleware(Login, token=secret, product="webserver"))
+        return [*door, *super().build_middleware()]
 
 
 def main() -> None:

@@ -61,6 +61,11 @@ class Settings(BaseModel):
         "Further host names that Dagster and MLflow answer to, separated by commas; *.NAME for all below.",
         "loopback, DAGMA_HOST, that of DAGMA_PUBLIC_URL",
     )
+    token: values.Switch = _setting(
+        "DAGMA_TOKEN",
+        "auto",
+        "Whether the web interfaces ask for a token: on, off, or auto (where others could ask them).",
+    )
     start_timeout: values.Seconds = _setting(
         "DAGMA_START_TIMEOUT", 180, "Seconds that `dagma up` waits until all services are healthy."
     )
@@ -304,6 +309,8 @@ HANDED_DOWN = frozenset(
         "DAGMA_DAILY",
         "DAGMA_WITHOUT_MAINTENANCE",
         "DAGMA_WEBHOOK_URL_FILE",
+        "DAGMA_TOKEN_FILE",
+        "DAGMA_QDRANT_CONFIG",
     }
 )
 

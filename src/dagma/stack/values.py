@@ -117,5 +117,6 @@ Password = Annotated[
 ]
 Flag = Annotated[bool, Allowed("true or false")]
 WebhookFormat = Annotated[Literal["json", "wecom"], Allowed("json or wecom")]
+Switch = Annotated[Literal["on", "off", "auto"], Allowed("on, off or auto")]
 Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]
