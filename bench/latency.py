@@ -28,7 +28,7 @@ TARGET = 1.05
 WARMING = 50
 #: Seconds that a server may take to start.
 PATIENCE = 240.0
-PORTS = ("POSTGRES_PORT", "USER_CODE_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT")
+PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT")
 JSON = {"Content-Type": "application/json"}
 type Ask = Callable[[], float]
 
@@ -143,7 +143,7 @@ def measure(environ: dict[str, str], peer: dict[str, int], folder: Path, request
     """Compare each request."""
     token = (folder / "home/secrets/token").read_text()
     bearer = {"Authorization": f"Bearer {token}"}
-    webserver, mlflow = (int(environ[name]) for name in PORTS[2:])
+    webserver, mlflow = (int(environ[name]) for name in PORTS[1:])
     print(f"{'median, ms':<22} {'door':>8} {'without':>8} {'ratio':>8}  at most {TARGET}")
     runs = {"query": "{ runsOrError(limit: 10) { __typename } }"}
     for name, body in (("/graphql version", {"query": "{ version }"}), ("/graphql runs", runs)):

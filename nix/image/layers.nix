@@ -207,7 +207,13 @@ let
     name = "door";
     reason = "the door, who may ask MLflow for what";
     files =
-      map packaged ([ "__init__.py" ] ++ doorModules)
+      map packaged (
+        [
+          "__init__.py"
+          "mlflow_artifacts.py"
+        ]
+        ++ doorModules
+      )
       ++ map
         (
           name:

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from dagma import databases, mlflow_artifacts
+from dagma import databases
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
@@ -56,7 +56,6 @@ def serve_here(chosen: Settings, uri: str) -> None:
         _configure(chosen, uri)
         app = import_module("dagma.door.mlflow").app  # before others import MLflow's own
         handlers = import_module("mlflow.server.handlers")
-        mlflow_artifacts.limit(os.environ)
         handlers.initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
         log_config = Path(str(import_module("mlflow.server").__file__)).with_name(
             "uvicorn_log_config.yaml"
