@@ -12,6 +12,8 @@ from contextlib import suppress
 import pytest
 from platform_client import free_ports, wait_for
 
+from dagma.door import mlflow_cli
+
 
 def test_dagsters_webserver_makes_its_application_by_the_class_that_the_door_replaces():
     """`dagster_webserver.app.DagsterWebserver` and its method `build_middleware`."""
@@ -89,6 +91,20 @@ def test_mlflows_server_takes_the_application_of_the_entry_point_in_every_worker
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        (["server"], ["server", "--app-name=dagma"]),
+        (["server", "--port", "1"], ["server", "--app-name=dagma", "--port", "1"]),
+        (["server", "--app-name", "basic-auth"], ["server", "--app-name", "basic-auth"]),
+        (["db", "upgrade", "server"], ["db", "upgrade", "server"]),
+        ([], []),
+    ],
+)
+def test_the_images_command_mlflow_serves_it_unless_told_otherwise(given, becomes):
+    assert mlflow_cli.behind_the_door(given) == becomes
 
 
 def status(port: int, host: str) -> int | None:
