@@ -5,8 +5,9 @@ import random
 import socket
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -70,6 +71,8 @@ class Platform:
     """The web interfaces of a running platform, on ports of this machine."""
 
     ports: dict[str, int]
+    #: What every request has.
+    headers: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
     def web(
         self,
@@ -84,7 +87,7 @@ class Platform:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports[setting]}{path}",
             data=data,
-            headers={"Content-Type": "application/json"} | (headers or {}),
+            headers={**self.headers, **(headers or {})},
             method=method,
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

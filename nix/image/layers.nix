@@ -194,7 +194,36 @@ let
     "__init__.py"
     "instance.py"
     "run_worker.py"
-  ];
+  ]
+  ++ doorModules;
+
+  # What webserver and MLflow are behind, and how MLflow finds it.
+  doorModules = map (name: "door/${name}") (
+    filter (name: builtins.match ".*[.]py" name != null) (
+      builtins.attrNames (builtins.readDir ../../src/dagma/door)
+    )
+  );
+  door = layer {
+    name = "door";
+    reason = "the door, who may ask MLflow for what";
+    files =
+      map packaged (
+        [
+          "__init__.py"
+          "mlflow_artifacts.py"
+        ]
+        ++ doorModules
+      )
+      ++ map
+        (
+          name:
+          file "/opt/dagster/app/${baseNameOf python.info}/${name}" "${python.metadata}/${python.info}/${name}"
+        )
+        [
+          "METADATA"
+          "entry_points.txt"
+        ];
+  };
   instance = layer {
     name = "instance";
     reason = "DAGSTER_HOME: the instance, and where the code location is";
@@ -282,7 +311,10 @@ let
     ++ application;
     webserver = [ instance ];
     daemon = [ instance ];
-    mlflow = [ artifacts ];
+    mlflow = [
+      artifacts
+      door
+    ];
   };
 
   links =
@@ -293,7 +325,8 @@ let
       roots = [
         roles.${role}.environment
         roles.${role}.healthy
-      ];
+      ]
+      ++ roles.${role}.programs;
       files = [
         {
           path = "/bin/healthy";
@@ -325,7 +358,8 @@ let
     ++ [
       roles.${role}.environment
       roles.${role}.healthy
-    ];
+    ]
+    ++ roles.${role}.programs;
 in
 {
   inherit

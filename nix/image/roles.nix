@@ -26,6 +26,9 @@ let
       port ? null,
       # How to ask whether the service is well, see healthy.py.
       health,
+      # The program that is behind the door, and the module of `dagma` that becomes it. It stands first
+      # on PATH, for whole commands of others too.
+      door ? null,
       # The folder that the role writes to. It is a volume, so that a read-only image can run.
       state,
       # `bytes` compressed at most, with a `reason`; some room above what was measured, for updates.
@@ -33,8 +36,20 @@ let
     }:
     let
       linked = python.environment "image-${name}" [ group ];
+      guarded = pkgs.runCommand "door-${name}" { } ''
+        mkdir -p "$out/bin"
+        cat >"$out/bin/${door.program}" <<'EOF_PROGRAM'
+        #!${linked}/bin/python -P
+        import sys
+        sys.path.append("/opt/dagster/app")
+        from ${door.module} import main
+        sys.exit(main())
+        EOF_PROGRAM
+        chmod 755 "$out/bin/${door.program}"
+      '';
+      programs = if door == null then [ ] else [ guarded ];
       variables = {
-        PATH = "${linked}/bin:${pkgs.lib.makeBinPath shell}:/usr/local/bin:/usr/bin:/bin";
+        PATH = "${pkgs.lib.makeBinPath (programs ++ [ linked ] ++ shell)}:/usr/local/bin:/usr/bin:/bin";
         HOME = "/tmp";
         LANG = "C.UTF-8";
         PYTHONUNBUFFERED = "1";
@@ -45,7 +60,12 @@ let
       // environment;
     in
     {
-      inherit title group budget;
+      inherit
+        title
+        group
+        budget
+        programs
+        ;
       wheels = python.closure [ group ];
       environment = linked;
       # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
@@ -77,6 +97,9 @@ let
     # Your own modules are importable from here too.
     PYTHONPATH = "/opt/dagster/app";
   };
+  # A container has one address or several, which it does not know beforehand; the door answers to
+  # each, and to the names in DAGMA_ALLOWED_HOSTS.
+  everywhere.DAGMA_HOST = "0.0.0.0";
   storage.volume = "${home}/storage";
   workspace = [
     "--workspace"
@@ -135,9 +158,13 @@ in
       "3000"
     ]
     ++ workspace;
-    environment = dagster;
+    environment = dagster // everywhere;
     port = 3000;
     health = "http:3000/server_info";
+    door = {
+      program = "dagster-webserver";
+      module = "dagma.door.webserver";
+    };
     state = storage;
     budget = {
       bytes = 88000000;
@@ -167,12 +194,13 @@ in
     name = "mlflow";
     group = "mlflow-server";
     title = "Dagma MLflow";
-    # Options are environment variables: MLFLOW_BACKEND_STORE_URI, MLFLOW_SERVER_ALLOWED_HOSTS, ...
+    # Options are environment variables: MLFLOW_BACKEND_STORE_URI, MLFLOW_WORKERS, ...
     command = [
       "mlflow"
       "server"
     ];
-    environment = {
+    environment = everywhere // {
+      PYTHONPATH = "/opt/dagster/app"; # where the door is
       MLFLOW_HOST = "0.0.0.0";
       MLFLOW_PORT = "5000";
       MLFLOW_WORKERS = "1";
@@ -182,6 +210,10 @@ in
     };
     port = 5000;
     health = "http:5000/health";
+    door = {
+      program = "mlflow";
+      module = "dagma.door.mlflow_cli";
+    };
     state = {
       volume = "/mlflow";
       directory = "/mlflow";

@@ -84,15 +84,32 @@ let
       meta.mainProgram = "python";
     } ''python3.13 ${./environment.py} "$out" $packages'';
 
+  # The plug-ins of other programs that pyproject.toml declares, as importlib.metadata reads them.
+  entryPoints = builtins.concatStringsSep "\n" (
+    builtins.concatMap (
+      group:
+      [ "[${group}]" ]
+      ++ map (name: "${name} = ${project.entry-points.${group}.${name}}") (
+        builtins.attrNames project.entry-points.${group}
+      )
+    ) (builtins.attrNames project.entry-points)
+  );
+
+  # Where importlib.metadata finds them, below a prefix.
+  info = "lib/python3.13/site-packages/dagma-${project.version}.dist-info";
+
   # What importlib.metadata and the `dagma` command need, without the code.
   metadata = pkgs.runCommand "dagma-metadata-${project.version}" { } ''
-    info=$out/lib/python3.13/site-packages/dagma-${project.version}.dist-info
+    info=$out/${info}
     mkdir -p "$info" "$out/bin"
     cat >"$info/METADATA" <<'EOF_METADATA'
     Metadata-Version: 2.4
     Name: dagma
     Version: ${project.version}
     EOF_METADATA
+    cat >"$info/entry_points.txt" <<'EOF_ENTRY_POINTS'
+    ${entryPoints}
+    EOF_ENTRY_POINTS
     cat >"$out/bin/dagma" <<'EOF_SCRIPT'
     #!@python@
     import sys
@@ -136,6 +153,8 @@ in
     closure
     project
     environment
+    metadata
+    info
     ;
 
   # What runs in production, by role.

@@ -97,6 +97,7 @@ def up(group: str, detach: bool, tui: bool) -> None:
         if mine:
             how = "`dagma down`" if detach else "Ctrl-C"
             click.echo(f"All healthy. {how} stops the stack; state is in {stack.settings.home}.")
+            _say(_ways_in(stack, names))
         if tui:
             _interface(stack)
         if mine and not detach:
@@ -135,6 +136,18 @@ def _qdrant_problem(stack: Stack, names: list[str]) -> str | None:
     from dagma.stack import qdrant  # its imports are for those who ask only
 
     return qdrant.problem(stack.loaded, names)
+
+
+def _ways_in(stack: Stack, names: list[str]) -> list[str]:
+    """Where only who has the token may ask: the links that have it, which no log is to hold."""
+    from dagma.stack import access  # services wait for nothing that this imports
+
+    if not access.needs_token(stack.settings):
+        return []
+    if not sys.stdout.isatty():
+        return ["The web interfaces ask for a token; `dagma open` brings it to your browser."]
+    pages = [name for name in ("webserver", "mlflow") if name in names]
+    return [f"{name:<10}  {access.address(name, stack.settings)}" for name in pages]
 
 
 def _code_problem(stack: Stack, services: list[Status]) -> str | None:
@@ -411,6 +424,27 @@ def env() -> None:
     values |= environment.note(values, os.environ)
     for name, value in values.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@main.command("open")
+@click.argument(
+    "service", type=click.Choice(["webserver", "mlflow", "qdrant"]), default="webserver"
+)
+def open_(service: str) -> None:
+    """Open a web interface in your browser; where it asks for a token, with that.
+
+    A terminal also shows the link.
+    """
+    from dagma.stack import access
+
+    stack = _stack()
+    running = {one.name for one in stack.status() if one.healthy}
+    if service not in running:
+        raise NotRunning(f"{service} is not healthy; see `dagma status`.")
+    if sys.stdout.isatty():
+        click.echo(access.address(service, stack.settings))
+    if not access.browse(service, stack.settings) and not sys.stdout.isatty():
+        raise StackError("There is no browser here; in a terminal, `dagma open` shows the link.")
 
 
 @main.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from attacks import JSON, LAUNCH, ask, in_address
 from compose import ONCE, OURS, SERVERS
 from platform_client import NUMBERS, wait_for
 
@@ -92,6 +93,21 @@ def test_user_code_reaches_mlflow_by_its_name(compose):
     )
     compose.exec("user_code", "python", "-c", code)
     assert compose.rows("SELECT value FROM metrics", database="mlflow") == [(0.25,)]
+
+
+@pytest.mark.parametrize("port", ["DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT"])
+def test_the_web_interfaces_are_behind_the_door(compose, port):
+    foreign = {"Host": "attacker.example", "Origin": "http://attacker.example"}
+    query = json.dumps({"query": LAUNCH})
+    for path in ("/graphql", "/"):
+        assert "DAGMA_ALLOWED_HOSTS" in ask(compose.ports[port], path, foreign).text
+    runs = "SELECT count(*) FROM runs"
+    before = compose.rows(runs)
+    for headers in (foreign, foreign | JSON, {"Content-Type": "text/plain;application/json"}):
+        assert ask(compose.ports[port], "/graphql", headers, "POST", query).status == 403
+    if port == "DAGSTER_WEBSERVER_PORT":
+        assert ask(compose.ports[port], in_address(LAUNCH)).status == 403
+    assert compose.rows(runs) == before
 
 
 @pytest.mark.parametrize("service", ["user_code", "daemon"])

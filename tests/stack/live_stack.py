@@ -171,6 +171,8 @@ def a_stack(within: str | None = None, **settings: str) -> Iterator[LiveStack]:
     base = a_short_folder(within)
     base.chmod(0o711)  # root's PostgreSQL runs as another user
     names = (*PORTS, *PORTS_QDRANT)
+    # Whether other people may log in to the machine is not to matter, but where it is tested.
+    settings = {"DAGMA_TOKEN": "off"} | settings
     live = LiveStack(base, dict(zip(names, free_ports(len(names)), strict=True)), settings)
     live.work.mkdir()
     try:

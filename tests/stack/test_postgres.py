@@ -52,14 +52,14 @@ def test_passwords_are_private_files(stack):
     secrets = stack.home / "secrets"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()}
     roles = ("postgres", "dagster", "mlflow", "analytics")
-    assert modes == dict.fromkeys((*roles, "pgpass", "webhook_url"), 0o600)
+    assert modes == dict.fromkeys((*roles, "pgpass", "webhook_url", "token", "qdrant.yaml"), 0o600)
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
 
 
 def test_no_password_is_in_an_environment_a_command_line_or_a_log(stack):
     secrets = [
         (stack.home / "secrets" / name).read_text()
-        for name in ("postgres", "dagster", "mlflow", "analytics")
+        for name in ("postgres", "dagster", "mlflow", "analytics", "token")
     ]
     texts = [path.read_text(errors="replace") for path in (stack.home / "logs").iterdir()]
     processes = supervisor.members(stack.home)

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import attacks
 import pytest
 from live_stack import LONG, a_stack, wait_for
 from qdrant_client.common.version_check import is_compatible
 from qdrant_server import PROGRAM, needs_qdrant
+
+from dagma.defs.vectors.qdrant import QdrantResource
 
 #: Of the code location in small_model.py.
 ASSETS = ("ingredient_embedding_model", "ingredient_vectors", "similar_ingredients")
@@ -190,6 +193,20 @@ def test_a_snapshot_is_in_the_backup_and_restored_elsewhere_behind_a_key(live):
         other.settings[KEY] = "another key"
         said = other.dagma("backup", fails=True)
         assert "Qdrant's server gives no snapshot: HTTP Error 401: Unauthorized; " in said
+
+
+@needs_qdrant
+def test_its_server_asks_for_the_token_and_the_platform_has_it(monkeypatch):
+    with a_small_model(DAGMA_TOKEN="on") as live:
+        live.dagma("up", "-d", "vector")
+        port = live.ports["QDRANT_PORT"]
+        for headers in ({}, {"api-key": "wrong"}, {"Authorization": "Bearer wrong"}):
+            assert attacks.ask(port, "/collections", headers).status == 401
+        for name, value in live.exports().items():
+            monkeypatch.setenv(name, value)
+        with QdrantResource(url=f"http://127.0.0.1:{port}").connect() as client:
+            assert client.get_collections().collections == []
+        assert "Took a snapshot of Qdrant's server: " in live.dagma("backup")
 
 
 @pytest.mark.skipif(PROGRAM is not None, reason="there is a qdrant program")

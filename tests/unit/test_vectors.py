@@ -2,7 +2,9 @@ import gc
 import re
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import portalocker
 import pytest
+from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_server import a_server, needs_qdrant, says
 
 from dagma.defs.io.parquet import ParquetIOManager
@@ -240,6 +243,31 @@ def test_the_key_is_sent(guarded, monkeypatch):
     monkeypatch.setenv(KEY, "k")
     with QdrantResource(url=guarded).connect() as client:
         assert collection.target(client) == ""
+
+
+@pytest.mark.parametrize(("port_setting", "sent"), [("QDRANT_PORT", "right"), ("OTHER", None)])
+def test_the_stacks_own_server_gets_the_token_and_no_other(
+    tmp_path, monkeypatch, port_setting, sent
+):
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers["api-key"])
+            self.send_error(404)
+
+        def log_message(self, format, *args):
+            pass
+
+    (tmp_path / "token").write_text("right")
+    monkeypatch.setenv("DAGMA_TOKEN_FILE", str(tmp_path / "token"))
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        monkeypatch.setenv(port_setting, str(server.server_port))
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with QdrantResource(url=url).connect() as client, pytest.raises(UnexpectedResponse):
+            client.get_collections()
+    assert asked == [sent]
 
 
 def test_a_path_that_cannot_be_used_is_named(run, tmp_path):

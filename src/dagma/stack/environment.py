@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from dagma.stack import topology
+from dagma.stack import access, topology
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Loaded, Settings, secrets, table
 
@@ -118,9 +118,13 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_QDRANT_PROGRAM": topology.qdrant_program(settings) or "qdrant",
         "DAGSTER_HOME": str(layout.dagster(settings)),
         "QDRANT_PATH": str(layout.qdrant_embedded(settings)),
+        "DAGMA_TOKEN_FILE": "",
+        "DAGMA_QDRANT_CONFIG": str(layout.qdrant_config),
         "DAGMA_INBOX": str(layout.inbox(settings)),
         "DAGMA_PUBLIC_URL": settings.public_url or topology.url("webserver", settings),
     }
+    if access.needs_token(settings):
+        derived |= {"DAGMA_TOKEN_FILE": str(layout.token), "MLFLOW_TRACKING_AUTH": "dagma"}
     if settings.webhook_url:
         derived["DAGMA_WEBHOOK_URL_FILE"] = str(layout.webhook_url)
     if image:

@@ -4,7 +4,7 @@ import json
 import urllib.request
 from typing import Any
 
-from dagma.stack import topology
+from dagma.stack import access, topology
 from dagma.stack.settings import Settings
 
 #: Seconds that an answer may take.
@@ -15,13 +15,16 @@ def ask(settings: Settings, query: str, timeout: float = _TIMEOUT) -> Any:  # no
     """The data of the answer to a query, which may take `timeout` seconds.
 
     Raises:
-        OSError: The web interface does not answer.
+        OSError: The web interface does not answer, or there is no token for it yet.
         ValueError: It answers with something else than data.
     """
+    headers = {"Content-Type": "application/json"}
+    if access.needs_token(settings):
+        headers["Authorization"] = f"Bearer {access.secret(settings)}"
     request = urllib.request.Request(
         f"{topology.url('webserver', settings)}/graphql",
         data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers=headers,
     )
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=timeout) as answer:

@@ -23,7 +23,7 @@ from dagma import code_server
 #: Module with the function `main` of each program.
 PROGRAMS = {
     "dagster": "dagster._cli",
-    "dagster-webserver": "dagster_webserver.cli",
+    "dagster-webserver": "dagma.door.webserver",
     "dagster-daemon": "dagster._daemon.cli",
 }
 AFTER_USER_CODE = "--after-user-code"

@@ -72,6 +72,16 @@ class Layout:
         return self.secrets / "pgpass"
 
     @property
+    def token(self) -> Path:
+        """What the web interfaces ask for, where DAGMA_TOKEN says so."""
+        return self.secrets / "token"
+
+    @property
+    def qdrant_config(self) -> Path:
+        """What Qdrant's server is told in a file, since it is secret."""
+        return self.secrets / "qdrant.yaml"
+
+    @property
     def webhook_url(self) -> Path:
         """The address that notifications go to, when there is one."""
         return self.secrets / "webhook_url"

@@ -2,7 +2,8 @@
 
 `mlflow server` imports MLflow, then starts uvicorn, which imports it again in another process. With
 one worker and no job runner a single process serves the same in half the time and memory, and there
-is no child that could outlive it. For anything else this becomes `mlflow server`.
+is no child that could outlive it. For anything else this becomes `mlflow server`. Both serve the
+application that is behind the door.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from dagma import databases, mlflow_artifacts
+from dagma import databases
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
@@ -37,6 +38,7 @@ def main() -> None:
 def command(chosen: Settings, uri: str) -> list[str]:
     """The command line of MLflow's own server."""
     options = {
+        "app-name": "dagma",
         "host": chosen.host,
         "port": str(chosen.mlflow_port),
         "workers": str(chosen.mlflow_workers),
@@ -52,10 +54,9 @@ def serve_here(chosen: Settings, uri: str) -> None:
         import uvicorn  # before mlflow.server, which asks whether it runs in a server
 
         _configure(chosen, uri)
+        app = import_module("dagma.door.mlflow").app  # before others import MLflow's own
         handlers = import_module("mlflow.server.handlers")
-        mlflow_artifacts.limit(os.environ)
         handlers.initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
-        app = import_module("mlflow.server.fastapi_app").app
         log_config = Path(str(import_module("mlflow.server").__file__)).with_name(
             "uvicorn_log_config.yaml"
         )

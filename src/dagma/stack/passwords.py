@@ -22,6 +22,8 @@ def ensure(layout: Layout, settings: Settings) -> None:
             write_private(layout.secrets / name, generate())
     if settings.postgres_password and settings.postgres_password != read(layout, DAGSTER):
         write_private(layout.secrets / DAGSTER, settings.postgres_password)
+    if not layout.token.exists():
+        write_private(layout.token, generate())
     _write_pgpass(layout, settings)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagma.errors import PreflightError
-from dagma.stack import disk, topology
+from dagma.stack import access, disk, topology
 from dagma.stack.layout import LONGEST_SOCKET, Layout
 from dagma.stack.settings import Settings
 
@@ -94,9 +94,14 @@ def ports(settings: Settings, name: str) -> None:
 
 
 def exposure(settings: Settings) -> str | None:
-    """What to say while others than this machine are served, who need no login; None otherwise."""
+    """What to say while others than this machine are served; None otherwise."""
     if settings.host.startswith("127."):
         return None
+    if access.needs_token(settings):
+        return (
+            f"DAGMA_HOST is {settings.host}: the token, and all else, cross the network unencrypted; "
+            "put a proxy with TLS in front."
+        )
     return (
         f"DAGMA_HOST is {settings.host}: whoever reaches it uses the web interfaces unasked, and runs "
         "code through them."

@@ -1,6 +1,7 @@
 """Filling the state directory before the first process starts; doing it again changes nothing."""
 
 import hashlib
+import json
 import os
 import stat
 from importlib import resources
@@ -9,7 +10,7 @@ from pathlib import Path
 from dagma import private
 from dagma.errors import PreflightError
 from dagma.private import write_private
-from dagma.stack import passwords
+from dagma.stack import access, passwords
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
@@ -36,6 +37,7 @@ def prepare(settings: Settings) -> list[str]:
         _directories(layout, settings)
         passwords.ensure(layout, settings)
         _webhook(layout.webhook_url, settings.webhook_url)
+        _qdrant(layout, settings)
         _rotate(layout.log("user_code"))
         return _instance(layout.dagster(settings), _WITH_PORT if settings.user_code_port else {})
     except OSError as error:
@@ -83,6 +85,12 @@ def _webhook(file: Path, url: str | None) -> None:
         write_private(file, url)
     else:
         file.unlink(missing_ok=True)
+
+
+def _qdrant(layout: Layout, settings: Settings) -> None:
+    """Let Qdrant's server ask for the token, which it calls its API key."""
+    service = {"api_key": access.secret(settings)} if access.needs_token(settings) else {}
+    write_private(layout.qdrant_config, json.dumps({"service": service}) + "\n")
 
 
 def _rotate(log: Path) -> None:

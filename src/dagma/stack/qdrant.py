@@ -10,8 +10,8 @@ from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any
 
-from dagma.stack import topology
-from dagma.stack.settings import Loaded
+from dagma.stack import access, topology
+from dagma.stack.settings import Loaded, Settings
 
 #: Qdrant's variable for the key that its server asks for.
 KEY = "QDRANT__SERVICE__API_KEY"
@@ -30,7 +30,7 @@ class Server:
         self.url = (url or "").rstrip(
             "/"
         ) or f"http://{topology.probe_host(chosen)}:{chosen.qdrant_port}"
-        key = None if url else {**loaded.extra, **os.environ}.get(KEY)
+        key = None if url else {**loaded.extra, **os.environ}.get(KEY) or _token(chosen)
         self._headers = {"api-key": key} if key else {}
         proxies = urllib.request.ProxyHandler(None if url else {})
         self._opener = urllib.request.build_opener(proxies)
@@ -53,6 +53,14 @@ class Server:
         except (OSError, HTTPException, ValueError, LookupError, TypeError):
             return None
         return said if isinstance(said, str) and _parts(said) else None
+
+
+def _token(chosen: Settings) -> str | None:
+    """What the stack's own server asks for, once it was made."""
+    try:
+        return access.secret(chosen) if access.needs_token(chosen) else None
+    except OSError:
+        return None
 
 
 def problem(loaded: Loaded, services: Iterable[str]) -> str | None:

@@ -256,7 +256,8 @@ def _vectors(fresh: Loaded, archive: Archive) -> None:
         archive.extract("qdrant/server", Path(folder))
         snapshot = Path(folder) / Path(backup.SNAPSHOT).name
         program = topology.qdrant_program(chosen) or "qdrant"
-        command = [program, "--disable-telemetry", "--storage-snapshot", str(snapshot)]
+        command = [program, "--disable-telemetry", "--config-path", str(layout.qdrant_config)]
+        command += ["--storage-snapshot", str(snapshot)]
         extra = {
             "QDRANT__SERVICE__HOST": "127.0.0.1",
             "QDRANT__SERVICE__HTTP_PORT": str(chosen.qdrant_port),

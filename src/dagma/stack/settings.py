@@ -55,6 +55,17 @@ class Settings(BaseModel):
         "127.0.0.1",
         "Address that the web interfaces listen on; they have no login, so think before 0.0.0.0.",
     )
+    allowed_hosts: values.Hosts | None = _setting(
+        "DAGMA_ALLOWED_HOSTS",
+        None,
+        "Further host names that Dagster and MLflow answer to, separated by commas; *.NAME for all below.",
+        "loopback, DAGMA_HOST, that of DAGMA_PUBLIC_URL",
+    )
+    token: values.Switch = _setting(
+        "DAGMA_TOKEN",
+        "auto",
+        "Whether the web interfaces ask for a token: on, off, or auto (where others could ask them).",
+    )
     start_timeout: values.Seconds = _setting(
         "DAGMA_START_TIMEOUT", 180, "Seconds that `dagma up` waits until all services are healthy."
     )
@@ -241,8 +252,8 @@ class Settings(BaseModel):
     mlflow_allowed_hosts: values.Text | None = _setting(
         "MLFLOW_SERVER_ALLOWED_HOSTS",
         None,
-        "Host headers that MLflow answers, separated by commas.",
-        "loopback and private addresses",
+        "Host names that MLflow alone answers to as well, separated by commas.",
+        "none",
     )
 
     mlflow_artifact_schemes: values.Schemes = _setting(
@@ -298,6 +309,8 @@ HANDED_DOWN = frozenset(
         "DAGMA_DAILY",
         "DAGMA_WITHOUT_MAINTENANCE",
         "DAGMA_WEBHOOK_URL_FILE",
+        "DAGMA_TOKEN_FILE",
+        "DAGMA_QDRANT_CONFIG",
     }
 )
 

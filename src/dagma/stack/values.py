@@ -94,6 +94,12 @@ Module = Annotated[
 Url = Annotated[
     str, _matching(r"https?://[^\s/]+\S*"), Allowed("a URL that begins with http:// or https://")
 ]
+_HOST = r"(\*\.)?[A-Za-z0-9_][A-Za-z0-9_.-]*"
+Hosts = Annotated[
+    str,
+    _matching(rf"{_HOST}(\s*,\s*{_HOST})*"),
+    Allowed("host names without ports, separated by commas, such as dagma.example.org,*.internal"),
+]
 Zone = Annotated[
     str, AfterValidator(_zone), Allowed("the name of a time zone such as UTC or Europe/Berlin")
 ]
@@ -111,5 +117,6 @@ Password = Annotated[
 ]
 Flag = Annotated[bool, Allowed("true or false")]
 WebhookFormat = Annotated[Literal["json", "wecom"], Allowed("json or wecom")]
+Switch = Annotated[Literal["on", "off", "auto"], Allowed("on, off or auto")]
 Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]

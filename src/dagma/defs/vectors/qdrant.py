@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from dagma.door import token
 from dagma.lock import alone
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class QdrantResource(dg.ConfigurableResource["QdrantResource"]):
         from qdrant_client import QdrantClient
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-        key = os.environ.get(KEY)
+        key = os.environ.get(KEY) or token.for_server(self.url)
         client = QdrantClient(
             url=self.url,
             timeout=self.timeout,
