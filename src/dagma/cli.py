@@ -4,27 +4,24 @@ import contextlib
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
-from dagma import private
+from dagma import interrupts, private
 from dagma.errors import BackupError, DagmaError, NotRunning, StackError
-from dagma.stack import environment, preflight, settings, topology
+from dagma.stack import changes, environment, preflight, settings, source, topology
 from dagma.stack.control import Stack, Status
 from dagma.stack.display import Rows, row
 
 #: What a shell reports for a command that Ctrl-C ended.
 INTERRUPTED = 130
-#: Exit code of `status` when not every service is healthy.
+#: Exit code of `status` and `up -d` when not every service is healthy, or the code does not load.
 UNHEALTHY = 3
 
 
@@ -81,48 +78,53 @@ def _say(lines: list[str]) -> None:
 @click.argument("group", type=click.Choice(list(topology.GROUPS)), default="full")
 @click.option("-d", "--detach", is_flag=True, help="Return when all services are healthy.")
 @click.option("--tui", is_flag=True, help="Then show process-compose's own interface.")
-def up(group: str, detach: bool, tui: bool) -> None:
+@click.option("--apply", is_flag=True, help="Bring changed settings and code to what runs.")
+def up(group: str, detach: bool, tui: bool, apply: bool) -> None:
     """Start the services of a group: minimal, data, vector, ml or full.
 
     Without -d it stays. Ctrl-C waits for runs in progress and stops everything; a second one, TERM
-    and HUP stop it now. Starting what already runs only says so.
+    and HUP stop it now. Starting what already runs only says so, and what has changed since; with
+    --apply the services concerned take that, and no run ends.
     """
     if tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("--tui needs a terminal.")
     stack = _stack()
     names, note = topology.members(group, stack.settings)
-    _catch_signals()
+    interrupts.catch()
     try:
-        mine = _start(stack, names, note)
+        mine = _start(stack, names, note, apply)
+        problem = _code_problem(stack, stack.status())
+        _warn(problem and f"{problem}. Correct it, then `dagma reload`.")
         if mine:
+            state = "The services are up, without your code" if problem else "All healthy"
             how = "`dagma down`" if detach else "Ctrl-C"
-            click.echo(f"All healthy. {how} stops the stack; state is in {stack.settings.home}.")
+            click.echo(f"{state}. {how} stops the stack; state is in {stack.settings.home}.")
         if tui:
             _interface(stack)
         if mine and not detach:
             _stay(stack)
+        elif problem:
+            sys.exit(UNHEALTHY)
     except KeyboardInterrupt as interrupt:
         if stack.child is not None:
-            now = isinstance(interrupt, _Terminated)
+            now = isinstance(interrupt, interrupts.Terminated)
             _end(stack, 0 if now else stack.settings.drain_timeout)
 
 
-def _start(stack: Stack, names: list[str], note: str | None) -> bool:
+def _start(stack: Stack, names: list[str], note: str | None, apply: bool) -> bool:
     """Bring the services up; whether this call was the one that started the stack."""
     if note:
         click.echo(note)
-    if stack.running():
-        _join(stack, names)
-        return False
-    stack.check(names)
+    _warn(source.untracked(source.checkout()))
+    if not stack.running():
+        stack.check(names)
     with stack.alone(click.echo):
-        if stack.running():  # another call was faster
-            _join(stack, names)
+        if stack.running():  # maybe since another call was faster
+            _join(stack, names, apply)
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    exposed = preflight.exposure(stack.settings)
-    _warn(_code_problem(stack, stack.status()), _qdrant_problem(stack, names), exposed)
+    _warn(_qdrant_problem(stack, names), preflight.exposure(stack.settings))
     return True
 
 
@@ -158,15 +160,26 @@ def _serves(services: list[Status]) -> bool:
     return any(service.name == "webserver" and service.healthy for service in services)
 
 
-def _join(stack: Stack, names: list[str]) -> None:
+def _join(stack: Stack, names: list[str], apply: bool) -> None:
+    """Add services to the running stack, and bring it what has changed, or say so."""
+    found = changes.find(stack)
+    if set(names) - set(stack.members()):
+        found.require_same_stack()
     new = stack.extend(names)
     if new:
         with Rows(new) as rows:
             stack.wait(new, rows.add, rows.tell)
         _warn(_qdrant_problem(stack, new))
+        found = changes.find(stack)  # assets learn of new services
     click.echo("Added to the running stack." if new else "Already up.")
-    if not new:
-        _say([row(status) for status in stack.status()])
+    if apply:
+        with Rows(found.services) as rows:
+            done = changes.apply(stack, found, rows.add)
+        click.echo(f"Started anew: {', '.join(done)}." if done else "Nothing has changed.")
+    else:
+        if not new:
+            _say([row(status) for status in stack.status()])
+        _warn(*found.lines())
 
 
 def _wait(stack: Stack, names: list[str]) -> None:
@@ -208,28 +221,10 @@ def _end(stack: Stack, patience: float) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             say("Stopping; another Ctrl-C does not wait for runs in progress.")
             drain.Drain(stack, say).wait(patience)
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
+    interrupts.ignore()
     drain.Drain(stack, say).stop("The end of `dagma up`")
     for note in [*stack.down(), "Everything is stopped; the state is kept."]:
         say(note)
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Terminated(KeyboardInterrupt):
-    """TERM or HUP came: the machine goes down, or the terminal is gone."""
-
-
-def _catch_signals() -> None:
-    """Make TERM and HUP end us as Ctrl-C does, and keep an ignored SIGINT from the services."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
-
-    for number in _ENDING:
-        signal.signal(number, interrupt)
 
 
 def _interface(stack: Stack) -> None:
@@ -259,7 +254,7 @@ def down(timeout: int | None, now: bool) -> None:
     was_running = stack.running()
     runs = drain.Drain(stack, click.echo)
     patience = stack.settings.drain_timeout if timeout is None else timeout
-    _catch_signals()
+    interrupts.catch()
     try:
         if patience and not now:
             runs.wait(patience)
@@ -276,7 +271,10 @@ def down(timeout: int | None, now: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
+    """Show the services and the size of the state.
+
+    Exit code 0: all are healthy, and the code loads; 3: not so.
+    """
     from dagma.stack import disk, sizes
 
     stack = _stack()
@@ -286,21 +284,23 @@ def status(as_json: bool) -> None:
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)
+    changed = changes.find(stack)
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
         found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
-        click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
+        more = {"changed": asdict(changed), "sizes": asdict(size)}
+        click.echo(json.dumps(found | more, indent=2))
     else:
         if no_room:
             click.echo(click.style(no_room, fg="red"))
         _say([row(service) for service in services])
-        if problem:
-            click.echo(click.style(problem, fg="yellow"))
+        _warn(problem, *changed.lines())
         if any(service.healthy for service in services):
             _warn(preflight.exposure(stack.settings))
         if stack.settings.home.exists():
             click.echo(str(size))
-    sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)
+    healthy = all(service.healthy for service in services) and not problem
+    sys.exit(0 if healthy else UNHEALTHY)
 
 
 @main.command()
@@ -309,7 +309,7 @@ def status(as_json: bool) -> None:
 @click.option("-n", "--lines", default=100, show_default=True, help="Lines of each log.")
 def logs(service: str | None, follow: bool, lines: int) -> None:
     """Show the log of a service, or of all of them."""
-    _catch_signals()
+    interrupts.catch()
     from dagma.stack import logs as reading
 
     stack = _stack()
@@ -333,10 +333,11 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
 @main.command()
 @click.argument("service")
 def restart(service: str) -> None:
-    """Restart one service and wait until it is healthy."""
+    """Restart one service, with today's settings and code, and wait until it is healthy."""
     stack = _stack()
     if not stack.running():
         raise NotRunning("No stack is running here; `dagma up` starts one.")
+    changes.find(stack).require_same_stack()
     with Rows([service]) as rows:
         stack.restart(service, rows.add)
 
@@ -365,29 +366,26 @@ def schedules(ticks: int, as_json: bool) -> None:
 @main.command()
 @click.option("--watch", is_flag=True, help="Reload after each change of the code until Ctrl-C.")
 def reload(watch: bool) -> None:
-    """Load changed user code; runs in progress finish on the code that they began with.
+    """Load the code that this command has, with today's settings.
 
-    Code that does not load is refused, and what was loaded before goes on serving.
+    Runs in progress finish on the code that they began with. Code that does not load is refused, and what was loaded before goes on serving.
     """
     from dagma.stack import reload as reloading  # its imports are for `reload` only
 
     stack = _stack()
     if not watch:
-        reloading.reload(stack)
-        click.echo("Reloaded.")
+        _reload(stack)
         return
-    _catch_signals()
-    folder, recursive = reloading.source(stack)
+    interrupts.catch()
+    folder, recursive = reloading.code_folder(stack)
 
     def changed() -> None:
         try:
-            reloading.reload(stack)
+            _reload(stack)
         except NotRunning:
             raise
         except DagmaError as error:
             click.echo(f"dagma: {error}", err=True)
-        else:
-            click.echo("Reloaded.")
 
     def began() -> None:
         click.echo(f"Watching {folder}; Ctrl-C ends it.")
@@ -398,6 +396,20 @@ def reload(watch: bool) -> None:
         sys.exit(INTERRUPTED)
 
 
+def _reload(stack: Stack) -> None:
+    """Reload, and say what else than the code has changed for it."""
+    from dagma.stack import reload as reloading
+
+    _warn(source.untracked(source.checkout()))
+    with stack.alone(click.echo):
+        found = changes.find(stack)
+        found.require_same_stack()
+        reloading.reload(stack)
+    taken = [name for name, services in found.settings.items() if "user_code" in services]
+    click.echo(f"Reloaded, with {', '.join(taken)} as set now." if taken else "Reloaded.")
+    _warn(*changes.find(stack).lines())
+
+
 @main.command()
 def env() -> None:
     """Print the stack's environment as shell exports, for `process-compose up`, `psql`, `dagster`."""
@@ -406,6 +418,8 @@ def env() -> None:
     stack = _stack()
     names, _ = topology.members("full", stack.settings)
     prepare.prepare(stack.settings)
+    if not stack.running():
+        stack.write_started(names)
     values = environment.exports(stack.loaded, names, os.environ)
     values |= environment.client(stack.settings)
     values |= environment.note(values, os.environ)
@@ -431,7 +445,7 @@ def backup(directory: Path | None) -> None:
     from dagma.stack import backup as backups
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         target = directory or stack.layout.backups(stack.settings)
         click.echo(f"Backup: {backups.write(stack, target, click.echo)}")
@@ -448,7 +462,7 @@ def restore(archive: Path, yes: bool) -> None:
     from dagma.stack import restore as restoring
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         with archives.opened(archive) as checked:
             restoring.check(stack, checked)
@@ -471,7 +485,7 @@ def prune(dry_run: bool) -> None:
     from dagma.stack import prune as pruning  # imports Dagster
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         pruning.prune(stack, click.echo, dry_run)
     except KeyboardInterrupt:

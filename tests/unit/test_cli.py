@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from dagma.cli import main
-from dagma.stack import daemons, location, topology
+from dagma.stack import daemons, location, settings, topology
 from dagma.stack.control import Stack, Status
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path, monkeypatch):
     """The command line in an empty directory with no settings but the state directory."""
     monkeypatch.chdir(tmp_path)
+    for name in settings.table():  # what the shell has of a stack by hand
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGMA_HOME", str(tmp_path / "home"))
     return lambda *arguments: CliRunner().invoke(main, arguments)
 

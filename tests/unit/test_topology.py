@@ -54,8 +54,10 @@ def test_it_is_strict_and_stops_in_order():
     assert TOPOLOGY["ordered_shutdown"] is True
 
 
-def test_every_command_replaces_its_shell():
-    assert [n for n, p in PROCESSES.items() if not p["command"].startswith("exec ")] == []
+def test_every_command_takes_what_its_service_is_started_with_and_replaces_its_shell():
+    for name, process in PROCESSES.items():
+        begins = f'. "${{DAGMA_HOME}}/run/started/{name}" && exec '
+        assert process["command"].startswith(begins), name
 
 
 def test_every_service_can_tell_that_it_is_ready_and_is_started_again():

@@ -11,7 +11,7 @@ from typing import Literal
 import psutil
 
 from dagma.errors import PreflightError
-from dagma.stack import disk, preflight, qdrant, supervisor, topology
+from dagma.stack import changes, disk, preflight, qdrant, supervisor, topology
 from dagma.stack.control import Stack
 from dagma.stack.settings import Settings
 
@@ -89,7 +89,8 @@ def _state(settings: Settings) -> Finding:
 def _files(stack: Stack) -> list[Finding]:
     """What a killed stack leaves behind."""
     if stack.running():
-        return [Finding("OK", "The stack is running.")]
+        fine = Finding("OK", "The stack is running.")
+        return [fine, *(Finding("WARN", line) for line in changes.find(stack).lines())]
     findings = []
     if stack.layout.control_socket.exists():
         text = f"{stack.layout.control_socket} is left from a killed stack; `dagma up` replaces it."
