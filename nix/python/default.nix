@@ -84,8 +84,12 @@ let
       meta.mainProgram = "python";
     } ''python3.13 ${./environment.py} "$out" $packages'';
 
-  # What importlib.metadata and the `dagma` command need, without the code.
-  metadata = pkgs.runCommand "dagma-metadata-${project.version}" { } ''
+  # What importlib.metadata and the `dagma` command need, without the code; and its completion, where
+  # shells look for it.
+  metadata = pkgs.runCommand "dagma-metadata-${project.version}" {
+    nativeBuildInputs = [ python ];
+    PYTHONPATH = "${wheels.click}/lib/python3.13/site-packages";
+  } ''
     info=$out/lib/python3.13/site-packages/dagma-${project.version}.dist-info
     mkdir -p "$info" "$out/bin"
     cat >"$info/METADATA" <<'EOF_METADATA'
@@ -100,6 +104,7 @@ let
     sys.exit(main())
     EOF_SCRIPT
     chmod 755 "$out/bin/dagma"
+    python3.13 ${./completion.py} dagma "$out/share"
   '';
 
   # The last and small path: an edit of the source makes only this one and the links new.
@@ -137,6 +142,8 @@ in
     project
     environment
     ;
+
+  completion = metadata;
 
   # What runs in production, by role.
   user-code = withDagma "user-code" [ "dagma" ];

@@ -80,7 +80,7 @@ def _say(lines: list[str]) -> None:
 @click.option("--tui", is_flag=True, help="Then show process-compose's own interface.")
 @click.option("--apply", is_flag=True, help="Bring changed settings and code to what runs.")
 def up(group: str, detach: bool, tui: bool, apply: bool) -> None:
-    """Start the services of a group: minimal, data, vector, ml or full.
+    """Start the services of a GROUP.
 
     Without -d it stays. Ctrl-C waits for runs in progress and stops everything; a second one, TERM
     and HUP stop it now. Starting what already runs only says so, and what has changed since; with
@@ -115,7 +115,7 @@ def _start(stack: Stack, names: list[str], note: str | None, apply: bool) -> boo
     """Bring the services up; whether this call was the one that started the stack."""
     if note:
         click.echo(note)
-    _warn(source.untracked(source.checkout()))
+    _warn(source.untracked(source.checkout()), preflight.corpus(stack.settings))
     if not stack.running():
         stack.check(names)
     with stack.alone(click.echo):
@@ -241,9 +241,9 @@ def _interface(stack: Stack) -> None:
 )
 @click.option("--now", is_flag=True, help="Do not wait for them; they are run again after `up`.")
 def down(timeout: int | None, now: bool) -> None:
-    """Wait for runs in progress, stop all services in order and check that no process is left.
+    """Wait for runs in progress, then stop all services.
 
-    Meanwhile new runs stay in the queue. Ctrl-C while it waits leaves the stack running.
+    They are stopped in order, and no process is left. Meanwhile new runs stay in the queue. Ctrl-C while it waits leaves the stack running.
     """
     from dagma.stack import drain  # its imports are for the end only
 
@@ -303,8 +303,13 @@ def status(as_json: bool) -> None:
     sys.exit(0 if healthy else UNHEALTHY)
 
 
+def _services(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """What the shell offers for a service's name."""
+    return [name for name in topology.SERVICES if name.startswith(typed)]
+
+
 @main.command()
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=_services)
 @click.option("-f", "--follow", is_flag=True, help="Wait for more lines until Ctrl-C.")
 @click.option("-n", "--lines", default=100, show_default=True, help="Lines of each log.")
 def logs(service: str | None, follow: bool, lines: int) -> None:
@@ -331,9 +336,9 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
 
 
 @main.command()
-@click.argument("service")
+@click.argument("service", shell_complete=_services)
 def restart(service: str) -> None:
-    """Restart one service, with today's settings and code, and wait until it is healthy."""
+    """Restart one service with today's settings and code."""
     stack = _stack()
     if not stack.running():
         raise NotRunning("No stack is running here; `dagma up` starts one.")
@@ -353,7 +358,7 @@ def restart(service: str) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def schedules(ticks: int, as_json: bool) -> None:
-    """List schedules with their next ticks, and sensors; needs the running stack."""
+    """List sensors, and schedules with their next ticks."""
     from dagma.stack import automation
 
     found = automation.automations(_stack().settings, ticks)
@@ -366,7 +371,7 @@ def schedules(ticks: int, as_json: bool) -> None:
 @main.command()
 @click.option("--watch", is_flag=True, help="Reload after each change of the code until Ctrl-C.")
 def reload(watch: bool) -> None:
-    """Load the code that this command has, with today's settings.
+    """Load the code that this command has, and settings.
 
     Runs in progress finish on the code that they began with. Code that does not load is refused, and what was loaded before goes on serving.
     """
@@ -412,7 +417,10 @@ def _reload(stack: Stack) -> None:
 
 @main.command()
 def env() -> None:
-    """Print the stack's environment as shell exports, for `process-compose up`, `psql`, `dagster`."""
+    """Print the stack's environment as shell exports.
+
+    For `psql`, `dagster`, and `process-compose up`.
+    """
     from dagma.stack import prepare
 
     stack = _stack()
@@ -429,7 +437,10 @@ def env() -> None:
 
 @main.command()
 def doctor() -> None:
-    """Check programs, versions, ports, proxies, disk and memory; exit code 1 if one fails."""
+    """Check what the stack needs, and say what to do.
+
+    Programs, versions, ports, proxies, disk, memory and changes; exit code 1 if one fails.
+    """
     from dagma.stack import doctor as checks
 
     findings = checks.examine(_stack())
@@ -441,7 +452,10 @@ def doctor() -> None:
 @main.command()
 @click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 def backup(directory: Path | None) -> None:
-    """Write a backup of the running stack to DIRECTORY (DAGMA_BACKUPS)."""
+    """Write a backup of the running stack.
+
+    It goes to DIRECTORY, by default DAGMA_BACKUPS.
+    """
     from dagma.stack import backup as backups
 
     stack = _stack()
@@ -457,7 +471,10 @@ def backup(directory: Path | None) -> None:
 @click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a state is replaced.")
 def restore(archive: Path, yes: bool) -> None:
-    """Restore a backup; the stack has to be stopped, and a present state is kept beside."""
+    """Restore a backup, while the stack is stopped.
+
+    A present state is kept beside.
+    """
     from dagma.stack import archive as archives
     from dagma.stack import restore as restoring
 
@@ -478,9 +495,9 @@ def restore(archive: Path, yes: bool) -> None:
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 def prune(dry_run: bool) -> None:
-    """Remove old runs, events and logs of the running stack, as the settings DAGMA_KEEP_* say.
+    """Remove old runs, events and logs.
 
-    The state of assets, partitions and asset checks stays as it is.
+    What is old, the settings DAGMA_KEEP_* say; the stack has to run. The state of assets, partitions and asset checks stays as it is.
     """
     from dagma.stack import prune as pruning  # imports Dagster
 

@@ -41,6 +41,7 @@ def examine(stack: Stack) -> list[Finding]:
         *_ports(stack, names),
         _proxies(),
         _qdrant(stack),
+        *_corpus(stack.settings),
         _exposure(stack.settings),
         _disk(stack.settings),
         _memory(),
@@ -142,6 +143,11 @@ def _fits(server: str | None, where: str) -> Finding:
     if problem := qdrant.misfit(server, where):
         return Finding("WARN", problem)
     return Finding("OK", f"Qdrant's server {where} is {server}, which fits the client.")
+
+
+def _corpus(settings: Settings) -> list[Finding]:
+    missing = preflight.corpus(settings)
+    return [Finding("WARN", missing)] if missing else []
 
 
 def _exposure(settings: Settings) -> Finding:

@@ -294,8 +294,10 @@ TAKEN_BY = {
     ("daemon",): (
         *("max_concurrent_runs", "keep_ticks", "keep_ticks_skipped", "keep_ticks_failed"),
     ),
-    ("mlflow",): ("mlflow_workers", "mlflow_jobs", "mlflow_allowed_hosts"),
-    ("qdrant",): ("qdrant_bin",),
+    ("mlflow",): (
+        *("mlflow_workers", "mlflow_jobs", "mlflow_allowed_hosts", "mlflow_artifact_schemes"),
+    ),
+    ("qdrant",): ("qdrant_bin", "qdrant_web_ui"),
     ("maintenance",): (
         *("backups", "backups_kept", "backup_daily", "maintenance_at"),
         *("keep_events", "keep_runs", "keep_compute_logs"),
