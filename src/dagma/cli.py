@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import click
 
 from dagma import interrupts, private
 from dagma.errors import BackupError, DagmaError, NotRunning, StackError
-from dagma.stack import changes, environment, preflight, settings, source, topology
-from dagma.stack.control import Stack, Status
+from dagma.stack import changes, environment, preflight, problems, settings, source, topology
+from dagma.stack.control import Stack
 from dagma.stack.display import Rows, row
 
 #: What a shell reports for a command that Ctrl-C ended.
@@ -93,7 +93,7 @@ def up(group: str, detach: bool, tui: bool, apply: bool) -> None:
     interrupts.catch()
     try:
         mine = _start(stack, names, note, apply)
-        problem = _code_problem(stack, stack.status())
+        problem = problems.of_code(stack, stack.status())
         _warn(problem and f"{problem}. Correct it, then `dagma reload`.")
         if mine:
             state = "The services are up, without your code" if problem else "All healthy"
@@ -124,40 +124,12 @@ def _start(stack: Stack, names: list[str], note: str | None, apply: bool) -> boo
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    _warn(_qdrant_problem(stack, names), preflight.exposure(stack.settings))
+    _warn(problems.of_qdrant(stack, names), preflight.exposure(stack.settings))
     return True
 
 
 def _warn(*problems: str | None) -> None:
     _say([click.style(problem, fg="yellow") for problem in problems if problem])
-
-
-def _qdrant_problem(stack: Stack, names: list[str]) -> str | None:
-    """One line about a server of Qdrant that does not fit the client, where assets ask one."""
-    from dagma.stack import qdrant  # its imports are for those who ask only
-
-    return qdrant.problem(stack.loaded, names)
-
-
-def _code_problem(stack: Stack, services: list[Status]) -> str | None:
-    """One line about user code that does not load, where there is a web interface to ask."""
-    from dagma.stack import location  # its imports are for those who ask only
-
-    return location.problem(stack.settings) if _serves(services) else None
-
-
-def _unless_silent(stack: Stack, service: Status, services: list[Status]) -> Status:
-    """The daemon is not healthy while its loops are silent, though its process lives."""
-    from dagma.stack import daemons
-
-    asked = service.name == "daemon" and service.healthy and _serves(services)
-    reason = daemons.silent(stack.settings, service) if asked else None
-    return replace(service, state="silent", healthy=False, reason=reason) if reason else service
-
-
-def _serves(services: list[Status]) -> bool:
-    """Whether there is a web interface to ask."""
-    return any(service.name == "webserver" and service.healthy for service in services)
 
 
 def _join(stack: Stack, names: list[str], apply: bool) -> None:
@@ -169,7 +141,7 @@ def _join(stack: Stack, names: list[str], apply: bool) -> None:
     if new:
         with Rows(new) as rows:
             stack.wait(new, rows.add, rows.tell)
-        _warn(_qdrant_problem(stack, new))
+        _warn(problems.of_qdrant(stack, new))
         found = changes.find(stack)  # assets learn of new services
     click.echo("Added to the running stack." if new else "Already up.")
     if apply:
@@ -279,8 +251,8 @@ def status(as_json: bool) -> None:
 
     stack = _stack()
     services = stack.status()
-    problem = _code_problem(stack, services)
-    services = [_unless_silent(stack, service, services) for service in services]
+    problem = problems.of_code(stack, services)
+    services = [problems.unless_silent(stack, service, services) for service in services]
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)
