@@ -31,6 +31,19 @@ let
       meta.mainProgram = name;
     };
 
+  # With the completion of bash, zsh and fish, for who installs it.
+  dagma =
+    let
+      program = command "dagma" "";
+    in
+    pkgs.runCommand "dagma" { meta.mainProgram = "dagma"; } ''
+      mkdir -p "$out/bin" "$out/share"
+      ln -s ${program}/bin/dagma "$out/bin/dagma"
+      for folder in bash-completion zsh fish; do
+        ln -s ${python.completion}/share/$folder "$out/share/$folder"
+      done
+    '';
+
   # The files of Qdrant's dashboard, a package of its own in nixpkgs.
   dashboard =
     if pkgs ? qdrant-web-ui then
@@ -63,7 +76,7 @@ in
     dbtManifest
     dashboard
     certificates
+    dagma
     ;
-  dagma = command "dagma" "";
   stack = command "stack" "up";
 }

@@ -98,8 +98,12 @@ let
   # Where importlib.metadata finds them, below a prefix.
   info = "lib/python3.13/site-packages/dagma-${project.version}.dist-info";
 
-  # What importlib.metadata and the `dagma` command need, without the code.
-  metadata = pkgs.runCommand "dagma-metadata-${project.version}" { } ''
+  # What importlib.metadata and the `dagma` command need, without the code; and its completion, where
+  # shells look for it.
+  metadata = pkgs.runCommand "dagma-metadata-${project.version}" {
+    nativeBuildInputs = [ python ];
+    PYTHONPATH = "${wheels.click}/lib/python3.13/site-packages";
+  } ''
     info=$out/${info}
     mkdir -p "$info" "$out/bin"
     cat >"$info/METADATA" <<'EOF_METADATA'
@@ -117,6 +121,7 @@ let
     sys.exit(main())
     EOF_SCRIPT
     chmod 755 "$out/bin/dagma"
+    python3.13 ${./completion.py} dagma "$out/share"
   '';
 
   # The last and small path: an edit of the source makes only this one and the links new.
@@ -156,6 +161,8 @@ in
     metadata
     info
     ;
+
+  completion = metadata;
 
   # What runs in production, by role.
   user-code = withDagma "user-code" [ "dagma" ];

@@ -1,9 +1,13 @@
 """Renew nix/python/lock.json from pyproject.toml and say what moved.
 
+Usage: lock_wheels.py [CHECKOUT] [--upgrade [NAME ...]]. What is locked stays, as far as pyproject.toml
+and new packages let it; --upgrade takes the newest of all packages, or of those named.
+
 uv resolves; this keeps of its answer what Nix needs and no network address: for each package the
 version, what it depends on, and for each platform the one wheel to take, as file name and sha256.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -221,17 +225,78 @@ def uv_environment() -> dict[str, str]:
     return {"UV_SYSTEM_CERTS": "true", **settings, **os.environ}
 
 
-def main(root: Path) -> None:
-    """Resolve anew in a checkout and write its nix/python/lock.json."""
-    command = ["uv", "lock", "--upgrade", "--no-progress", "--python", sys.executable]
+def preferred(lock: Lock) -> str:
+    """Return a uv.lock from which uv takes the versions that it prefers: those of lock.json.
+
+    The tracked lock decides, not a uv.lock that another resolution left. uv asks the index that it
+    is configured with for the packages; the one named here is never asked.
+    """
+    lines = ["version = 1", f'requires-python = "=={".".join(map(str, PYTHON))}.*"']
+    for name, package in lock.get("packages", {}).items():
+        lines += ["[[package]]", f'name = "{name}"', f'version = "{package["version"]}"']
+        lines += ['source = { registry = "https://index.invalid/simple" }']
+    return "\n".join(lines) + "\n"
+
+
+def known(root: Path, names: Iterable[str]) -> list[str]:
+    """Return the names that are Python packages; the others must be Debian's.
+
+    Raises:
+        SystemExit: A name is in no lock.
+    """
+    wheels = json.loads((root / "nix/python/lock.json").read_text())["packages"]
+    debian = json.loads((root / "nix/registry/lock.json").read_text())["debian"]
+    packages = {package for group in debian.values() for package in group}
+    if unknown := sorted(set(names) - wheels.keys() - packages):
+        sys.exit(f"lock: {', '.join(unknown)} is in no lock, so nothing is to be upgraded")
+    return [name for name in names if name in wheels]
+
+
+def resolve(root: Path, old: Lock, upgrade: list[str] | None) -> Lock:
+    """Return the content of the uv.lock that uv makes of a checkout's pyproject.toml.
+
+    Raises:
+        SystemExit: There is no resolution.
+    """
+    (root / "uv.lock").write_text(preferred(old))
+    command = ["uv", "lock", "--no-progress", "--python", sys.executable]
+    command += [f"--upgrade-package={name}" for name in upgrade or []]
+    command += ["--upgrade"] if upgrade == [] else []
     if subprocess.run(command, cwd=root, env=uv_environment(), check=False).returncode:
         sys.exit("lock: uv found no resolution (its message is above); the lock stays as it was")
+    return tomllib.loads((root / "uv.lock").read_text())
+
+
+def main(root: Path, upgrade: list[str] | None = None) -> None:
+    """Resolve anew in a checkout and write its nix/python/lock.json.
+
+    Args:
+        root: The checkout.
+        upgrade: Packages to take the newest of; all when empty, those that must move when None.
+    """
     target = root / "nix/python/lock.json"
     old = json.loads(target.read_text()) if target.exists() else {}
-    new = read_uv_lock(tomllib.loads((root / "uv.lock").read_text()))
+    if upgrade:
+        names = known(root, upgrade)
+        upgrade = names or None  # Debian's alone are lock_debian.py's
+    new = read_uv_lock(resolve(root, old, upgrade))
     target.write_text(json.dumps(new, indent=1) + "\n")
     print("\n".join(moved(old, new)) or "wheels: nothing moved")
 
 
+def arguments() -> argparse.Namespace:
+    """Return the command line: the checkout, and what to upgrade (see `main`)."""
+    parser = argparse.ArgumentParser(prog="lock", allow_abbrev=False)
+    parser.add_argument("root", nargs="?", default=".", type=Path, help="the checkout")
+    parser.add_argument(
+        "--upgrade",
+        nargs="*",
+        metavar="NAME",
+        help="take the newest of the packages named, or of all",
+    )
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
+    given = arguments()
+    main(given.root.resolve(), given.upgrade)

@@ -1,16 +1,18 @@
 """Renew nix/registry/lock.json: the newest packages of the Debian suite, and say what moved.
 
-The names in the lock stay (add one with an empty object, then run this); their versions and hashes
-are renewed. process-compose is renewed by hand: set its version and an empty sha256; the next
+Usage: lock_debian.py [CHECKOUT] [--upgrade [NAME ...]]. The names in the lock stay (add one with an
+empty object, then run this), and so do their versions, unless --upgrade asks for the newest of all
+packages, or of those named. process-compose is renewed by hand: set its version and an empty sha256; the next
 `./nixw` computes and records the hash.
 """
 
+import argparse
 import json
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from debian import Apt, make_seed
 from machine import BringError
@@ -18,8 +20,16 @@ from pins import ARCHITECTURES, Package
 from store import archive_sha256
 
 
-def renew(lock: dict[str, Any], system: str, folder: Path) -> None:
-    """Write the suite's versions for one system into the lock, and the seed's hash with them.
+def asked(lock: dict[str, Any], upgrade: Optional[list[str]]) -> set[str]:
+    """Return the names to renew: the new ones, and all (an empty list) or those to be upgraded."""
+    packages = {name: entry for group in lock["debian"].values() for name, entry in group.items()}
+    if upgrade == []:
+        return set(packages)
+    return {name for name, entry in packages.items() if not entry or name in (upgrade or [])}
+
+
+def renew(lock: dict[str, Any], system: str, folder: Path, names: set[str]) -> None:
+    """Write the suite's versions of some packages for one system into the lock, and the seed's hash.
 
     Raises:
         BringError: The mirror does not answer, or cannot be trusted.
@@ -28,9 +38,9 @@ def renew(lock: dict[str, Any], system: str, folder: Path) -> None:
     if not apt.signed:
         raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
     apt.update()
-    found = apt.available([name for group in lock["debian"].values() for name in group])
+    found = apt.available(sorted(names))
     for group in lock["debian"].values():
-        for name in group:
+        for name in names & group.keys():
             # A few libraries exist for one processor only (libcpuid17).
             group[name].pop(system, None)
             if name in found:
@@ -59,8 +69,8 @@ def moved(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return sorted(lines)
 
 
-def renewed(lock: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of the lock, renewed for every system.
+def renewed(lock: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return a copy of the lock in which some packages are renewed for every system.
 
     Raises:
         BringError: A package is gone from the suite, or its mirror does not answer.
@@ -69,7 +79,7 @@ def renewed(lock: dict[str, Any]) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp())
     try:
         for system in ARCHITECTURES:
-            renew(new, system, folder / system)
+            renew(new, system, folder / system, names)
     finally:
         shutil.rmtree(folder)
     gone = sorted(name for group in new["debian"].values() for name in group if not group[name])
@@ -78,12 +88,16 @@ def renewed(lock: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-def main(root: Path) -> None:
+def main(root: Path, upgrade: Optional[list[str]] = None) -> None:
     """Renew the registry lock of a checkout; it stays as it was when anything fails."""
     target = root / "nix/registry/lock.json"
     old = json.loads(target.read_text())
+    names = asked(old, upgrade)
+    if not names:
+        print("Debian packages: nothing moved")
+        return
     try:
-        new = renewed(old)
+        new = renewed(old, names)
     except BringError as error:
         sys.exit(f"lock: {error}; nix/registry/lock.json stays as it was")
     print("\n".join(moved(old["debian"], new["debian"])) or "Debian packages: nothing moved")
@@ -92,4 +106,9 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
+    # As ../python/lock_wheels.py, which is run before and says what is wrong with them.
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("root", nargs="?", default=".", type=Path)
+    parser.add_argument("--upgrade", nargs="*")
+    given = parser.parse_args()
+    main(given.root.resolve(), given.upgrade)

@@ -4,27 +4,24 @@ import contextlib
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
-from dagma import private
+from dagma import interrupts, private
 from dagma.errors import BackupError, DagmaError, NotRunning, StackError
-from dagma.stack import environment, preflight, settings, topology
-from dagma.stack.control import Stack, Status
+from dagma.stack import changes, environment, preflight, problems, settings, source, topology
+from dagma.stack.control import Stack
 from dagma.stack.display import Rows, row
 
 #: What a shell reports for a command that Ctrl-C ended.
 INTERRUPTED = 130
-#: Exit code of `status` when not every service is healthy.
+#: Exit code of `status` and `up -d` when not every service is healthy, or the code does not load.
 UNHEALTHY = 3
 
 
@@ -81,49 +78,56 @@ def _say(lines: list[str]) -> None:
 @click.argument("group", type=click.Choice(list(topology.GROUPS)), default="full")
 @click.option("-d", "--detach", is_flag=True, help="Return when all services are healthy.")
 @click.option("--tui", is_flag=True, help="Then show process-compose's own interface.")
-def up(group: str, detach: bool, tui: bool) -> None:
-    """Start the services of a group: minimal, data, vector, ml or full.
+@click.option("--apply", is_flag=True, help="Bring changed settings and code to what runs.")
+def up(group: str, detach: bool, tui: bool, apply: bool) -> None:
+    """Start the services of a GROUP.
 
     Without -d it stays. Ctrl-C waits for runs in progress and stops everything; a second one, TERM
-    and HUP stop it now. Starting what already runs only says so.
+    and HUP stop it now. Starting what already runs only says so, and what has changed since; with
+    --apply the services concerned take that, and no run ends.
     """
     if tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("--tui needs a terminal.")
     stack = _stack()
     names, note = topology.members(group, stack.settings)
-    _catch_signals()
+    interrupts.catch()
     try:
-        mine = _start(stack, names, note)
+        mine = _start(stack, names, note, apply)
+        problem = problems.of_code(stack, stack.status())
+        _warn(problem and f"{problem}. Correct it, then `dagma reload`.")
         if mine:
+            state = "The services are up, without your code" if problem else "All healthy"
             how = "`dagma down`" if detach else "Ctrl-C"
-            click.echo(f"All healthy. {how} stops the stack; state is in {stack.settings.home}.")
-            _say(_ways_in(stack, names))
+            click.echo(f"{state}. {how} stops the stack; state is in {stack.settings.home}.")
+            from dagma.stack import access  # services wait for nothing that this imports
+
+            _say(access.ways_in(names, stack.settings, sys.stdout.isatty()))
         if tui:
             _interface(stack)
         if mine and not detach:
             _stay(stack)
+        elif problem:
+            sys.exit(UNHEALTHY)
     except KeyboardInterrupt as interrupt:
         if stack.child is not None:
-            now = isinstance(interrupt, _Terminated)
+            now = isinstance(interrupt, interrupts.Terminated)
             _end(stack, 0 if now else stack.settings.drain_timeout)
 
 
-def _start(stack: Stack, names: list[str], note: str | None) -> bool:
+def _start(stack: Stack, names: list[str], note: str | None, apply: bool) -> bool:
     """Bring the services up; whether this call was the one that started the stack."""
     if note:
         click.echo(note)
-    if stack.running():
-        _join(stack, names)
-        return False
-    stack.check(names)
+    _warn(source.untracked(source.checkout()), preflight.corpus(stack.settings))
+    if not stack.running():
+        stack.check(names)
     with stack.alone(click.echo):
-        if stack.running():  # another call was faster
-            _join(stack, names)
+        if stack.running():  # maybe since another call was faster
+            _join(stack, names, apply)
             return False
         _say(stack.start(names))
         _wait(stack, names)
-    exposed = preflight.exposure(stack.settings)
-    _warn(_code_problem(stack, stack.status()), _qdrant_problem(stack, names), exposed)
+    _warn(problems.of_qdrant(stack, names), preflight.exposure(stack.settings))
     return True
 
 
@@ -131,55 +135,26 @@ def _warn(*problems: str | None) -> None:
     _say([click.style(problem, fg="yellow") for problem in problems if problem])
 
 
-def _qdrant_problem(stack: Stack, names: list[str]) -> str | None:
-    """One line about a server of Qdrant that does not fit the client, where assets ask one."""
-    from dagma.stack import qdrant  # its imports are for those who ask only
-
-    return qdrant.problem(stack.loaded, names)
-
-
-def _ways_in(stack: Stack, names: list[str]) -> list[str]:
-    """Where only who has the token may ask: the links that have it, which no log is to hold."""
-    from dagma.stack import access  # services wait for nothing that this imports
-
-    if not access.needs_token(stack.settings):
-        return []
-    if not sys.stdout.isatty():
-        return ["The web interfaces ask for a token; `dagma open` brings it to your browser."]
-    pages = [name for name in ("webserver", "mlflow") if name in names]
-    return [f"{name:<10}  {access.address(name, stack.settings)}" for name in pages]
-
-
-def _code_problem(stack: Stack, services: list[Status]) -> str | None:
-    """One line about user code that does not load, where there is a web interface to ask."""
-    from dagma.stack import location  # its imports are for those who ask only
-
-    return location.problem(stack.settings) if _serves(services) else None
-
-
-def _unless_silent(stack: Stack, service: Status, services: list[Status]) -> Status:
-    """The daemon is not healthy while its loops are silent, though its process lives."""
-    from dagma.stack import daemons
-
-    asked = service.name == "daemon" and service.healthy and _serves(services)
-    reason = daemons.silent(stack.settings, service) if asked else None
-    return replace(service, state="silent", healthy=False, reason=reason) if reason else service
-
-
-def _serves(services: list[Status]) -> bool:
-    """Whether there is a web interface to ask."""
-    return any(service.name == "webserver" and service.healthy for service in services)
-
-
-def _join(stack: Stack, names: list[str]) -> None:
+def _join(stack: Stack, names: list[str], apply: bool) -> None:
+    """Add services to the running stack, and bring it what has changed, or say so."""
+    found = changes.find(stack)
+    if set(names) - set(stack.members()):
+        found.require_same_stack()
     new = stack.extend(names)
     if new:
         with Rows(new) as rows:
             stack.wait(new, rows.add, rows.tell)
-        _warn(_qdrant_problem(stack, new))
+        _warn(problems.of_qdrant(stack, new))
+        found = changes.find(stack)  # assets learn of new services
     click.echo("Added to the running stack." if new else "Already up.")
-    if not new:
-        _say([row(status) for status in stack.status()])
+    if apply:
+        with Rows(found.services) as rows:
+            done = changes.apply(stack, found, rows.add)
+        click.echo(f"Started anew: {', '.join(done)}." if done else "Nothing has changed.")
+    else:
+        if not new:
+            _say([row(status) for status in stack.status()])
+        _warn(*found.lines())
 
 
 def _wait(stack: Stack, names: list[str]) -> None:
@@ -221,28 +196,10 @@ def _end(stack: Stack, patience: float) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             say("Stopping; another Ctrl-C does not wait for runs in progress.")
             drain.Drain(stack, say).wait(patience)
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
+    interrupts.ignore()
     drain.Drain(stack, say).stop("The end of `dagma up`")
     for note in [*stack.down(), "Everything is stopped; the state is kept."]:
         say(note)
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Terminated(KeyboardInterrupt):
-    """TERM or HUP came: the machine goes down, or the terminal is gone."""
-
-
-def _catch_signals() -> None:
-    """Make TERM and HUP end us as Ctrl-C does, and keep an ignored SIGINT from the services."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
-
-    for number in _ENDING:
-        signal.signal(number, interrupt)
 
 
 def _interface(stack: Stack) -> None:
@@ -259,9 +216,9 @@ def _interface(stack: Stack) -> None:
 )
 @click.option("--now", is_flag=True, help="Do not wait for them; they are run again after `up`.")
 def down(timeout: int | None, now: bool) -> None:
-    """Wait for runs in progress, stop all services in order and check that no process is left.
+    """Wait for runs in progress, then stop all services.
 
-    Meanwhile new runs stay in the queue. Ctrl-C while it waits leaves the stack running.
+    They are stopped in order, and no process is left. Meanwhile new runs stay in the queue. Ctrl-C while it waits leaves the stack running.
     """
     from dagma.stack import drain  # its imports are for the end only
 
@@ -272,7 +229,7 @@ def down(timeout: int | None, now: bool) -> None:
     was_running = stack.running()
     runs = drain.Drain(stack, click.echo)
     patience = stack.settings.drain_timeout if timeout is None else timeout
-    _catch_signals()
+    interrupts.catch()
     try:
         if patience and not now:
             runs.wait(patience)
@@ -289,40 +246,50 @@ def down(timeout: int | None, now: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
+    """Show the services and the size of the state.
+
+    Exit code 0: all are healthy, and the code loads; 3: not so.
+    """
     from dagma.stack import disk, sizes
 
     stack = _stack()
     services = stack.status()
-    problem = _code_problem(stack, services)
-    services = [_unless_silent(stack, service, services) for service in services]
+    problem = problems.of_code(stack, services)
+    services = [problems.unless_silent(stack, service, services) for service in services]
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)
+    changed = changes.find(stack)
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
         found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
-        click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
+        more = {"changed": asdict(changed), "sizes": asdict(size)}
+        click.echo(json.dumps(found | more, indent=2))
     else:
         if no_room:
             click.echo(click.style(no_room, fg="red"))
         _say([row(service) for service in services])
-        if problem:
-            click.echo(click.style(problem, fg="yellow"))
+        _warn(problem, *changed.lines())
         if any(service.healthy for service in services):
             _warn(preflight.exposure(stack.settings))
         if stack.settings.home.exists():
             click.echo(str(size))
-    sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)
+    healthy = all(service.healthy for service in services) and not problem
+    sys.exit(0 if healthy else UNHEALTHY)
+
+
+def _services(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """What the shell offers for a service's name."""
+    return [name for name in topology.SERVICES if name.startswith(typed)]
 
 
 @main.command()
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=_services)
 @click.option("-f", "--follow", is_flag=True, help="Wait for more lines until Ctrl-C.")
 @click.option("-n", "--lines", default=100, show_default=True, help="Lines of each log.")
 def logs(service: str | None, follow: bool, lines: int) -> None:
     """Show the log of a service, or of all of them."""
-    _catch_signals()
+    interrupts.catch()
     from dagma.stack import logs as reading
 
     stack = _stack()
@@ -344,12 +311,13 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
 
 
 @main.command()
-@click.argument("service")
+@click.argument("service", shell_complete=_services)
 def restart(service: str) -> None:
-    """Restart one service and wait until it is healthy."""
+    """Restart one service with today's settings and code."""
     stack = _stack()
     if not stack.running():
         raise NotRunning("No stack is running here; `dagma up` starts one.")
+    changes.find(stack).require_same_stack()
     with Rows([service]) as rows:
         stack.restart(service, rows.add)
 
@@ -365,7 +333,7 @@ def restart(service: str) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def schedules(ticks: int, as_json: bool) -> None:
-    """List schedules with their next ticks, and sensors; needs the running stack."""
+    """List sensors, and schedules with their next ticks."""
     from dagma.stack import automation
 
     found = automation.automations(_stack().settings, ticks)
@@ -378,29 +346,26 @@ def schedules(ticks: int, as_json: bool) -> None:
 @main.command()
 @click.option("--watch", is_flag=True, help="Reload after each change of the code until Ctrl-C.")
 def reload(watch: bool) -> None:
-    """Load changed user code; runs in progress finish on the code that they began with.
+    """Load the code that this command has, and settings.
 
-    Code that does not load is refused, and what was loaded before goes on serving.
+    Runs in progress finish on the code that they began with. Code that does not load is refused, and what was loaded before goes on serving.
     """
     from dagma.stack import reload as reloading  # its imports are for `reload` only
 
     stack = _stack()
     if not watch:
-        reloading.reload(stack)
-        click.echo("Reloaded.")
+        _reload(stack)
         return
-    _catch_signals()
-    folder, recursive = reloading.source(stack)
+    interrupts.catch()
+    folder, recursive = reloading.code_folder(stack)
 
     def changed() -> None:
         try:
-            reloading.reload(stack)
+            _reload(stack)
         except NotRunning:
             raise
         except DagmaError as error:
             click.echo(f"dagma: {error}", err=True)
-        else:
-            click.echo("Reloaded.")
 
     def began() -> None:
         click.echo(f"Watching {folder}; Ctrl-C ends it.")
@@ -411,14 +376,33 @@ def reload(watch: bool) -> None:
         sys.exit(INTERRUPTED)
 
 
+def _reload(stack: Stack) -> None:
+    """Reload, and say what else than the code has changed for it."""
+    from dagma.stack import reload as reloading
+
+    _warn(source.untracked(source.checkout()))
+    with stack.alone(click.echo):
+        found = changes.find(stack)
+        found.require_same_stack()
+        reloading.reload(stack)
+    taken = [name for name, services in found.settings.items() if "user_code" in services]
+    click.echo(f"Reloaded, with {', '.join(taken)} as set now." if taken else "Reloaded.")
+    _warn(*changes.find(stack).lines())
+
+
 @main.command()
 def env() -> None:
-    """Print the stack's environment as shell exports, for `process-compose up`, `psql`, `dagster`."""
+    """Print the stack's environment as shell exports.
+
+    For `psql`, `dagster`, and `process-compose up`.
+    """
     from dagma.stack import prepare
 
     stack = _stack()
     names, _ = topology.members("full", stack.settings)
     prepare.prepare(stack.settings)
+    if not stack.running():
+        stack.write_started(names)
     values = environment.exports(stack.loaded, names, os.environ)
     values |= environment.client(stack.settings)
     values |= environment.note(values, os.environ)
@@ -449,7 +433,10 @@ def open_(service: str) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Check programs, versions, ports, proxies, disk and memory; exit code 1 if one fails."""
+    """Check what the stack needs, and say what to do.
+
+    Programs, versions, ports, proxies, disk, memory and changes; exit code 1 if one fails.
+    """
     from dagma.stack import doctor as checks
 
     findings = checks.examine(_stack())
@@ -461,11 +448,14 @@ def doctor() -> None:
 @main.command()
 @click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 def backup(directory: Path | None) -> None:
-    """Write a backup of the running stack to DIRECTORY (DAGMA_BACKUPS)."""
+    """Write a backup of the running stack.
+
+    It goes to DIRECTORY, by default DAGMA_BACKUPS.
+    """
     from dagma.stack import backup as backups
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         target = directory or stack.layout.backups(stack.settings)
         click.echo(f"Backup: {backups.write(stack, target, click.echo)}")
@@ -477,12 +467,15 @@ def backup(directory: Path | None) -> None:
 @click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a state is replaced.")
 def restore(archive: Path, yes: bool) -> None:
-    """Restore a backup; the stack has to be stopped, and a present state is kept beside."""
+    """Restore a backup, while the stack is stopped.
+
+    A present state is kept beside.
+    """
     from dagma.stack import archive as archives
     from dagma.stack import restore as restoring
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         with archives.opened(archive) as checked:
             restoring.check(stack, checked)
@@ -498,14 +491,14 @@ def restore(archive: Path, yes: bool) -> None:
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 def prune(dry_run: bool) -> None:
-    """Remove old runs, events and logs of the running stack, as the settings DAGMA_KEEP_* say.
+    """Remove old runs, events and logs.
 
-    The state of assets, partitions and asset checks stays as it is.
+    What is old, the settings DAGMA_KEEP_* say; the stack has to run. The state of assets, partitions and asset checks stays as it is.
     """
     from dagma.stack import prune as pruning  # imports Dagster
 
     stack = _stack()
-    _catch_signals()
+    interrupts.catch()
     try:
         pruning.prune(stack, click.echo, dry_run)
     except KeyboardInterrupt:

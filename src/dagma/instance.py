@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import sqlalchemy as sa
 from dagster import (
     DagsterEvent,
@@ -45,6 +46,8 @@ no_pickles.refuse()  # all processes of Dagster's load this module, before any r
 
 #: In the environment of the stack's services, see `dagma.stack.environment`.
 SUPERVISED = "DAGMA_SUPERVISED"
+#: In a shell that evaluated `dagma env`, as `nix develop` does.
+SHELL = "DAGMA_ENV"
 #: Seconds for which Dagster's retry of a failed run is tried while its code location is away.
 PATIENCE = 600.0
 
@@ -54,6 +57,22 @@ _TICKS = {end: Field(IntSource, is_required=False) for end in ("skipped", "failu
 _AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 #: Names of the places of Dagster's EventLogConsumerDaemon.
 _RETRIES = "EVENT_LOG_CONSUMER_CURSOR-"
+
+
+def refuse_second_daemon() -> None:
+    """Keep `dagster dev` and `dagster-daemon` of a development shell off the stack's instance.
+
+    Raises:
+        click.ClickException: It is one of them.
+    """
+    program = Path(sys.argv[0]).name
+    second = program == "dagster-daemon" or sys.argv[1:2] == ["dev"]
+    if second and SHELL in os.environ and SUPERVISED not in os.environ:
+        raise click.ClickException(
+            "DAGSTER_HOME is the stack's, whose daemon another one would disturb. Use the stack"
+            " (`dagma up`, `dagma reload --watch`), or take an instance for this call only:"
+            " `env -u DAGSTER_HOME dagster dev -m dagma.definitions`."
+        )
 
 
 def undo_dotenv() -> None:
@@ -123,6 +142,7 @@ class Instance(DagsterInstance):
         tick_retention_days: Mapping[str, Any] | None = None,
         **options: Any,  # noqa: ANN401
     ) -> None:
+        refuse_second_daemon()
         super().__init__(*arguments, **options)
         self._tick_retention = tick_retention_days
         undo_dotenv()

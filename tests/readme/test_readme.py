@@ -2,17 +2,27 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from platform_client import RUN, Platform, wait_for
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 FIRST, EVERY_DAY, DEVELOP = (block.splitlines() for block in BLOCKS)
 UP, STATUS, LOGS, RESTART, RELOAD, BACKUP, DOCTOR, DOWN = EVERY_DAY
+#: Seconds from an edit to the new code, on an idle machine.
+LOOP = 10.0
+#: One that shows at once, and one that shows in a run.
+EDITS = {
+    "The sum of `raw_numbers`.": "The sum of `raw_numbers`, and 100.",
+    "total = sum(raw_numbers)": "total = sum(raw_numbers) + 100",
+}
 PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT", "QDRANT_PORT")
 
 
@@ -77,6 +87,70 @@ def test_status_lists_every_service_as_healthy_with_its_address(stack, sh, envir
     }
     assert all(s["healthy"] and s["url"] for s in services)
     assert f"http://127.0.0.1:{environment['MLFLOW_PORT']}" in {s["url"] for s in services}
+
+
+@pytest.fixture
+def checkout(tmp_path, sh):
+    """A copy of this checkout, to be edited; Nix has evaluated it once."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for file in filter(None, files.split("\0")):
+        target = tmp_path / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / file).exists():  # or it is deleted, and Git has not been told
+            shutil.copy2(ROOT / file, target, follow_symlinks=False)
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    sh(f"cd {tmp_path} && {STATUS}")
+    return tmp_path
+
+
+@pytest.fixture
+def platform(environment):
+    """The web interfaces of the stack."""
+    found = Platform()
+    found.ports = {name: int(environment[name]) for name in PORTS}
+    return found
+
+
+def description(platform):
+    """What the web interface shows about an asset."""
+    nodes = platform.graphql("{ assetNodes { assetKey { path } description } }")["assetNodes"]
+    return next(n["description"] for n in nodes if n["assetKey"]["path"] == ["sum_numbers"])
+
+
+def last_sum(platform):
+    """The value that the asset's last materialization shows."""
+    query = """{ assetOrError(assetKey: {path: ["sum_numbers"]}) { ... on Asset {
+      assetMaterializations(limit: 1) { metadataEntries { ... on IntMetadataEntry { intValue } }
+      } } } }"""
+    [made] = platform.graphql(query)["assetOrError"]["assetMaterializations"]
+    return [entry["intValue"] for entry in made["metadataEntries"] if "intValue" in entry]
+
+
+def test_an_edit_is_served_within_ten_seconds_and_its_value_computed(stack, sh, checkout, platform):
+    edited = checkout / "src/dagma/defs/numbers/assets.py"
+    code = edited.read_text()
+    for before, after in EDITS.items():
+        assert code.count(before) == 1
+        code = code.replace(before, after)
+    edited.write_text(code)
+    (edited.parent / "untracked.py").write_text("")
+    begun = time.monotonic()
+    done = sh(f"cd {checkout} && {RELOAD}")
+    assert description(platform) == "The sum of `raw_numbers`, and 100."
+    took = time.monotonic() - begun
+    names, reloaded = done.stdout.splitlines()
+    assert names.startswith("Git does not track src/dagma/defs/numbers/untracked.py, so Nix left")
+    assert (done.returncode, reloaded) == (0, "Reloaded.")
+    run = platform.launch_numbers()
+    wait_for(lambda: run_status(platform, run) in ("SUCCESS", "FAILURE"), 120, "the run's end")
+    assert last_sum(platform) == [155]
+    assert took < LOOP, f"{took:.1f} s from the edit to the new code"
+
+
+def run_status(platform, run_id):
+    return platform.graphql(RUN, id=run_id)["runOrError"]["status"]
 
 
 def test_code_is_reloaded_and_a_backup_written_beside_the_state(stack, sh, environment):

@@ -165,8 +165,12 @@ def test_a_service_that_was_restarted_too_often_has_failed_and_status_says_why(o
 
 def test_user_code_that_does_not_load_is_said_and_does_not_keep_the_stack_down(other_stack):
     other_stack.settings["DAGMA_CODE_MODULE"] = "no_such_module"
-    said = other_stack.dagma("up", "-d", "minimal")
+    code, said = other_stack.run("up", "-d", "minimal")
+    assert code == 3
     assert "no_such_module does not load: " in said
+    assert "Correct it, then `dagma reload`.\nThe services are up, without your code." in said
+    assert "All healthy" not in said
+    assert other_stack.run("status")[0] == other_stack.run("up", "-d", "minimal")[0] == 3
     assert all(service["healthy"] for service in other_stack.status().values())
 
 

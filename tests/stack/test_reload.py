@@ -85,7 +85,8 @@ def test_broken_code_that_is_served_all_the_same_is_one_line_of_status(patient):
     stack.graphql(
         'mutation { reloadRepositoryLocation(repositoryLocationName: "dagma") { __typename } }'
     )
-    said = stack.dagma("status")
+    code, said = stack.run("status")
+    assert code == 3
     assert "\npatient does not load: ValueError: boom; details at http://127.0.0.1:" in said
     (stack.work / "patient.py").write_text(CODE)
     stack.dagma("reload")

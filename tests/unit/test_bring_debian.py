@@ -269,6 +269,21 @@ def test_what_moved_is_one_line_per_package_and_system():
     ]
 
 
+def test_only_what_is_new_or_asked_for_is_renewed(program, tmp_path, capsys):
+    lock = {"debian": {"base": {"a": {SYSTEM: {}}, "new": {}}, "nix": {"b": {SYSTEM: {}}}}}
+    assert lock_debian.asked(lock, None) == {"new"}
+    assert lock_debian.asked(lock, ["b", "a wheel"]) == {"new", "b"}
+    assert lock_debian.asked(lock, []) == {"a", "b", "new"}
+    program("apt-get", "exit 100")  # is not needed
+    (tmp_path / "nix/registry").mkdir(parents=True)
+    target = tmp_path / "nix/registry/lock.json"
+    del lock["debian"]["base"]["new"]
+    target.write_text(json.dumps(lock))
+    lock_debian.main(tmp_path)
+    assert capsys.readouterr().out == "Debian packages: nothing moved\n"
+    assert json.loads(target.read_text()) == lock
+
+
 def test_a_lock_stays_as_it_was_when_apt_fails(program, tmp_path, monkeypatch, lock):
     (tmp_path / "nix/registry").mkdir(parents=True)
     target = tmp_path / "nix/registry/lock.json"
@@ -276,7 +291,7 @@ def test_a_lock_stays_as_it_was_when_apt_fails(program, tmp_path, monkeypatch, l
     program("apt-get", "exit 100")
     monkeypatch.setattr(debian, "KEYRING", lock / "lock.json")
     with pytest.raises(SystemExit, match=r"lock\.json stays as it was"):
-        lock_debian.main(tmp_path)
+        lock_debian.main(tmp_path, [])
     assert target.read_text() == (lock / "lock.json").read_text()
 
 

@@ -1,3 +1,4 @@
+import os
 import shlex
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dagma.cli import main
-from dagma.stack import daemons, location, topology
+from dagma.stack import daemons, location, settings, topology
 from dagma.stack.control import Stack, Status
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path, monkeypatch):
     """The command line in an empty directory with no settings but the state directory."""
     monkeypatch.chdir(tmp_path)
+    for name in settings.table():  # what the shell has of a stack by hand
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGMA_HOME", str(tmp_path / "home"))
     return lambda *arguments: CliRunner().invoke(main, arguments)
 
@@ -38,6 +41,44 @@ def test_every_group_is_documented():
 
 def test_every_command_has_a_help_text():
     assert all(command.help for command in main.commands.values())
+
+
+def test_no_summary_is_cut_on_a_terminal_of_80_columns():
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    assert shown.count("\n  ") > len(main.commands)
+    assert "..." not in shown.partition("Commands:")[2]
+
+
+def completed(*words):
+    """What bash offers after some words, by the file that the packages bring."""
+    file = Path(sys.prefix) / "share/bash-completion/completions/dagma"
+    script = f'source "{file}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dagma_completion $1'
+    command = ["bash", "-c", f'{script}; echo "${{COMPREPLY[@]}}"', "bash", *words]
+    environ = os.environ | {"PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    return done.stdout.split() or done.stderr
+
+
+def test_the_shell_completes_commands_options_groups_and_services():
+    assert completed("dagma", "re") == ["reload", "restart", "restore"]
+    assert completed("dagma", "up", "--ap") == ["--apply"]
+    assert completed("dagma", "up", "mi") == ["minimal"]
+    assert completed("dagma", "restart", "web") == ["webserver"]
+
+
+@pytest.mark.parametrize(
+    "file", ["zsh/site-functions/_dagma", "fish/vendor_completions.d/dagma.fish"]
+)
+def test_the_packages_bring_completion_for_other_shells(file):
+    assert "_DAGMA_COMPLETE" in (Path(sys.prefix) / "share" / file).read_text()
+
+
+def test_a_corpus_that_is_not_there_is_said(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("RECIPES_SOURCE", str(tmp_path / "none.csv"))
+    expected = f"WARN  RECIPES_SOURCE is '{tmp_path}/none.csv', where nothing is: runs of raw_"
+    assert expected in run("doctor").output
+    (tmp_path / "none.csv").touch()
+    assert "RECIPES_SOURCE" not in run("doctor").output
 
 
 def test_an_unknown_group_is_a_usage_error_that_lists_the_groups(run, tmp_path):

@@ -24,6 +24,14 @@ def test_paths_named_in_code_spans_exist(page):
     assert missing == []
 
 
+def test_the_index_lists_every_page_once():
+    index = (ROOT / "docs/README.md").read_text()
+    listed = re.findall(r"^\| \[([\w-]+\.md)\]\(\1\) \| \S", index, re.MULTILINE)
+    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
+    assert sorted(listed) == sorted(pages)
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text()
+
+
 def test_the_changelog_begins_with_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

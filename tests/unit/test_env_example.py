@@ -34,10 +34,18 @@ def test_env_example_with_all_simple_lines_taken_in_is_valid(tmp_path):
     assert not loaded.extra
 
 
-def test_every_setting_is_documented_with_its_default():
+def taken(name: str) -> str:
+    """How the documentation says who takes a changed setting."""
+    services = settings.taken_by(name)
+    words = {settings.AT_ONCE: "at once", settings.STACK: "`down`, `up`"}
+    return words.get(services, ", ".join(services))
+
+
+def test_every_setting_is_documented_with_its_default_and_when_it_takes_effect():
     text = (ROOT / "docs/settings.md").read_text()
     for name, info in settings.table().items():
-        assert f"| `{name}` | {settings.shown_default(info)} | {info.description} |" in text, name
+        row = (f"`{name}`", settings.shown_default(info), info.description, taken(name))
+        assert f"| {' | '.join(row)} |" in text, name
 
 
 if __name__ == "__main__":

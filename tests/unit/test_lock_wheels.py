@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import lock_wheels
 import pytest
 
@@ -159,3 +162,67 @@ def test_a_lock_stays_as_it_was_when_uv_fails(program, tmp_path):
     with pytest.raises(SystemExit, match="the lock stays as it was"):
         lock_wheels.main(tmp_path)
     assert list(tmp_path.glob("nix")) == []
+
+
+# --- a lock changes what was asked for ------------------------------------------------------------
+
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+def wheel(folder, name, version, *requires):
+    """Write an empty package for uv to find."""
+    info = f"{name}-{version}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {required}" for required in requires]
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{info}/METADATA", "\n".join(lines) + "\n")
+        archive.writestr(f"{info}/WHEEL", WHEEL)
+        archive.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def resolved(tmp_path, monkeypatch):
+    """Resolve by the real uv, from two versions of each package; what it took."""
+    folder, root = tmp_path / "wheels", tmp_path / "checkout"
+    for path in (folder, root / "nix/python", root / "nix/registry"):
+        path.mkdir(parents=True)
+    for name in ("a", "b", "new"):
+        for version in ("1.0", "2.0"):
+            wheel(folder, name, version)
+    wheel(folder, "needy", "1.0", "a>=2")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "OFFLINE": "1"}.items():
+        monkeypatch.setenv(f"UV_{name}", value)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    old = {"packages": {name: {"version": "1.0"} for name in ("a", "b")}}
+    (root / "nix/python/lock.json").write_text(json.dumps(old))
+    (root / "nix/registry/lock.json").write_text('{"debian": {"base": {"bash": {}}}}')
+
+    def resolve(dependencies, upgrade):
+        (root / "pyproject.toml").write_text(
+            f'[project]\nname = "dagma"\nversion = "1"\nrequires-python = "==3.13.*"\n'
+            f"dependencies = {dependencies}\n"
+        )
+        if upgrade:
+            upgrade = lock_wheels.known(root, upgrade)
+        found = lock_wheels.resolve(root, old, upgrade)["package"]
+        return {p["name"]: p["version"] for p in found if p["name"] != "dagma"}
+
+    return resolve
+
+
+def test_a_new_package_moves_no_other(resolved):
+    assert resolved(["a", "b", "new"], None) == {"a": "1.0", "b": "1.0", "new": "2.0"}
+
+
+def test_a_new_package_moves_what_it_needs_newer_and_no_other(resolved):
+    assert resolved(["a", "b", "needy"], None) == {"a": "2.0", "b": "1.0", "needy": "1.0"}
+
+
+def test_what_is_named_is_upgraded_and_without_a_name_all(resolved):
+    assert resolved(["a", "b"], ["b", "bash"]) == {"a": "1.0", "b": "2.0"}
+    assert resolved(["a", "b"], []) == {"a": "2.0", "b": "2.0"}
+
+
+def test_a_name_in_no_lock_is_an_error(resolved):
+    with pytest.raises(SystemExit, match="lock: c, d is in no lock"):
+        resolved(["a"], ["d", "a", "c"])

@@ -57,6 +57,29 @@ def run(pipeline, tmp_path, **options):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("steps:\n  a: {function: x.y\n  b: 3\n", 3, "expected ',' or '}', but got ':'"),
+        ("steps: 'x\n", 2, "found unexpected end of stream"),
+        ("a: b: c\n", 1, "mapping values are not allowed here"),
+        ("a: 1\nb: *c\n", 2, "found undefined alias 'c'"),
+    ],
+)
+def test_what_is_not_yaml_is_one_sentence_with_file_and_line(written, text, line, what):
+    path = written(text)
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as caught:
+        Pipeline.from_file(path)
+    assert str(caught.value) == f"{path}:{line}, not YAML: {what}."
+    assert caught.value.__suppress_context__
+
+
+def test_what_is_not_utf_8_names_its_file(written):
+    path = written("")
+    path.write_bytes(b"steps: \xff")
+    assert mistake(path).startswith(f"{path}, not YAML: 'utf-8' codec can't decode byte 0xff")
+
+
 def test_outputs_are_assets_and_the_dot_names_one_of_them(tmp_path):
     result = run(Pipeline.from_file(files.FOLDER / "cuisines.yaml"), tmp_path)
     common = result.output_for_node("common_ingredients")

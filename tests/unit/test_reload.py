@@ -2,15 +2,15 @@
 
 import json
 import os
-import shutil
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from dagma.errors import CodeError, NotRunning
-from dagma.stack import reload
+from dagma.stack import reload, source, started
 
 
 @pytest.fixture
@@ -27,31 +27,48 @@ def server(tmp_path, monkeypatch):
         process.kill()
 
 
+def candidate(folder, **values):
+    """With what a code server's child would be started: this interpreter, and some variables."""
+    started.begin(folder, ["user_code"], {started.PROGRAMS: str(Path(sys.executable).parent)})
+    own = os.environ.get("PYTHONPATH")
+    values |= {"PYTHONPATH": own} if own and "PYTHONPATH" not in values else {}
+    values |= started.read(folder, "user_code")
+    return started.candidate(folder, "user_code", values)
+
+
 def test_code_is_checked_in_the_folder_and_environment_of_its_server(server):
     process, folder = server
-    reload.check(process)
+    reload.check(process, candidate(folder))
     (folder / "ours.py").write_text("print('{\"level\": 1}')\nundefined_name\n")
     with pytest.raises(CodeError) as caught:
-        reload.check(process)
+        reload.check(process, candidate(folder))
     first, *lines = str(caught.value).splitlines()
     assert first == "ours does not load; what was loaded before goes on serving."
     assert lines[0] == "  | NameError: name 'undefined_name' is not defined"
     assert any("ours.py" in line and "line 2" in line for line in lines)
 
 
-def test_code_is_checked_by_the_interpreter_of_its_server(tmp_path):
+def test_code_is_checked_with_the_packages_that_its_server_has(server, tmp_path_factory):
+    process, folder = server
+    packages = tmp_path_factory.mktemp("packages")
+    (packages / "dependency.py").write_text("")
+    (folder / "ours.py").write_text(
+        "import dependency\nimport dagster as dg\ndefs = dg.Definitions()"
+    )
+    paths = [str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
+    reload.check(process, candidate(folder, PYTHONPATH=os.pathsep.join(paths)))
+
+
+def test_code_is_checked_by_the_interpreter_of_who_reloads(server, tmp_path):
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho checked by the other one\nexit 1\n")
     program.chmod(0o700)
-    environ = os.environ | {"DAGMA_CODE_MODULE": "ours", "PATH": str(tmp_path)}
-    with psutil.Popen(["python", "60"], executable=shutil.which("sleep"), env=environ) as process:
-        try:
-            while "DAGMA_CODE_MODULE" not in process.environ():
-                time.sleep(0.01)
-            with pytest.raises(CodeError, match="checked by the other one"):
-                reload.check(psutil.Process(process.pid))
-        finally:
-            process.kill()
+    process, folder = server
+    file = candidate(folder)
+    started.write(folder, "user_code", {started.PROGRAMS: str(tmp_path)})
+    with pytest.raises(CodeError, match="checked by the other one"):
+        reload.check(process, started.file(folder, "user_code"))
+    reload.check(process, file)
 
 
 def test_an_explanation_is_short_and_is_all_there_is_without_a_log():
@@ -75,16 +92,26 @@ class Stack:
             raise NotRunning("gone")
         return {"user_code": self}
 
+    def renewed(self, service):
+        return {}
+
 
 def test_the_code_is_a_package_or_the_folder_of_a_module(server):
     process, folder = server
-    assert reload.source(Stack(process.pid)) == (folder, False)
+    assert reload.code_folder(Stack(process.pid)) == (folder, False)
     (folder / "ours.py").unlink()
     with pytest.raises(CodeError, match="ours is not found"):
-        reload.source(Stack(process.pid))
+        reload.code_folder(Stack(process.pid))
     (folder / "ours").mkdir()
     (folder / "ours/__init__.py").touch()
-    assert reload.source(Stack(process.pid)) == (folder / "ours", True)
+    assert reload.code_folder(Stack(process.pid)) == (folder / "ours", True)
+
+
+def test_a_copy_that_nix_built_cannot_be_watched(server, monkeypatch):
+    process, folder = server
+    monkeypatch.setattr(source, "STORE", folder)
+    with pytest.raises(CodeError, match="develop -c dagma reload --watch` watches the checkout"):
+        reload.code_folder(Stack(process.pid))
 
 
 def test_changes_of_code_are_noticed_until_the_stack_is_gone_and_data_is_not_code(tmp_path):

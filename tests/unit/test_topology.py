@@ -54,8 +54,11 @@ def test_it_is_strict_and_stops_in_order():
     assert TOPOLOGY["ordered_shutdown"] is True
 
 
-def test_every_command_replaces_its_shell():
-    assert [n for n, p in PROCESSES.items() if not p["command"].startswith("exec ")] == []
+def test_every_command_takes_what_its_service_is_started_with_and_replaces_its_shell():
+    for name, process in PROCESSES.items():
+        steps = process["command"].split(" && ")
+        assert steps[0] == f'. "${{DAGMA_HOME}}/run/started/{name}"', name
+        assert steps[-1].startswith("exec "), name
 
 
 def test_every_service_can_tell_that_it_is_ready_and_is_started_again():

@@ -117,8 +117,10 @@ class Pipeline(dg.Component):
         """
         try:
             parsed = parse_yaml_with_source_position(path.read_text(encoding="utf-8"), str(path))
-        except Exception as error:  # of the YAML parser, whose messages have file and line
-            raise dg.DagsterInvalidDefinitionError(f"{path} is not YAML: {error}") from error
+        except (
+            Exception
+        ) as error:  # of the parser, of UTF-8, and Dagster's own about nothing at all
+            raise dg.DagsterInvalidDefinitionError(_not_yaml(path, error)) from None
         tree = parsed.source_position_tree
         try:
             model = PipelineModel.model_validate(parsed.value)
@@ -287,6 +289,14 @@ def _outputs(step: Step, value: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN40
         )
     for output in step.outputs:
         yield dg.Output(value[output], output)
+
+
+def _not_yaml(path: Path, error: Exception) -> str:
+    """One sentence with file and line, of the many that the parser has about its inside."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    where = f"{path}:{mark.line + 1}" if mark else str(path)
+    return f"{where}, not YAML: {what}."
 
 
 def _invalid(mistake: Mistake, tree: SourcePositionTree | None) -> dg.DagsterInvalidDefinitionError:

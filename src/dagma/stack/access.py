@@ -83,6 +83,22 @@ def address(service: str, settings: Settings) -> str:
     return token.link(f"{url}/", secret(settings))
 
 
+def ways_in(services: Iterable[str], settings: Settings, terminal: bool) -> list[str]:
+    """What to say, in lines, where only who has the token may ask.
+
+    Args:
+        services: Those that run.
+        settings: Which addresses they have.
+        terminal: Whether a person reads it; no log is to hold the links, which have the token.
+    """
+    if not needs_token(settings):
+        return []
+    if not terminal:
+        return ["The web interfaces ask for a token; `dagma open` brings it to your browser."]
+    pages = [name for name in ("webserver", "mlflow") if name in services]
+    return [f"{name:<10}  {address(name, settings)}" for name in pages]
+
+
 def secret(settings: Settings) -> str:
     """The token.
 

@@ -6,12 +6,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagma.errors import NotRunning, PreflightError, StackError
-from dagma.stack import environment, logs, maintenance, preflight, prepare, supervisor, topology
+from dagma.stack import (
+    environment,
+    logs,
+    maintenance,
+    preflight,
+    prepare,
+    started,
+    supervisor,
+    topology,
+)
 from dagma.stack.layout import Layout
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded
@@ -141,8 +150,29 @@ class Stack:
             for name in names:
                 preflight.ports(self.settings, name)
         notes += prepare.prepare(self.settings)
+        self.write_started(names)
         self.child = self._launch(names)
         return notes
+
+    def write_started(self, names: list[str]) -> None:
+        """Note with what all services are started, as nothing of the stack runs."""
+        values = environment.of_start(self.loaded, names, os.environ, {})
+        started.begin(self.layout.home, [topology.INIT, *topology.SERVICES], values)
+
+    def renewed(self, service: str, more: Iterable[str] = ()) -> dict[str, str]:
+        """Today's settings and code for a service of the running stack, to which some more come."""
+        former = started.read(self.layout.home, service)
+        names = [*self.members(), *more]
+        return environment.of_start(self.loaded, names, os.environ, former)
+
+    def members(self) -> list[str]:
+        """The services of the running stack.
+
+        Raises:
+            NotRunning: There is none.
+        """
+        found = self.supervisor.processes()
+        return [n for n in topology.SERVICES if n in found and found[n].state != "disabled"]
 
     def _launch(self, names: list[str]) -> subprocess.Popen[bytes]:
         command = [
@@ -178,6 +208,7 @@ class Stack:
         if new:
             self._prepare_databases(new)
         for name in new:
+            started.write(self.layout.home, name, self.renewed(name, new))
             self.supervisor.start(name)
         return new
 
@@ -271,7 +302,7 @@ class Stack:
         return _with_log(reason, self.layout.log(topology.INIT))
 
     def restart(self, name: str, report: Report) -> None:
-        """Restart one service and wait until it is healthy.
+        """Restart one service with today's settings and code, and wait until it is healthy.
 
         Raises:
             StackError: No such service runs, or it does not come back.
@@ -280,6 +311,7 @@ class Stack:
         if name not in found or found[name].state == "disabled":
             known = ", ".join(n for n, p in found.items() if p.state != "disabled")
             raise StackError(f"{name!r} is not part of the running stack, which has {known}.")
+        started.write(self.layout.home, name, self.renewed(name))
         self.supervisor.restart(name)
         if name != topology.INIT:
             self._wait_for_another(name, found[name].pid)

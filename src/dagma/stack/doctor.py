@@ -11,7 +11,7 @@ from typing import Literal
 import psutil
 
 from dagma.errors import PreflightError
-from dagma.stack import disk, preflight, qdrant, supervisor, topology
+from dagma.stack import changes, disk, preflight, qdrant, supervisor, topology
 from dagma.stack.control import Stack
 from dagma.stack.settings import Settings
 
@@ -41,6 +41,7 @@ def examine(stack: Stack) -> list[Finding]:
         *_ports(stack, names),
         _proxies(),
         _qdrant(stack),
+        *_corpus(stack.settings),
         _exposure(stack.settings),
         _disk(stack.settings),
         _memory(),
@@ -89,7 +90,8 @@ def _state(settings: Settings) -> Finding:
 def _files(stack: Stack) -> list[Finding]:
     """What a killed stack leaves behind."""
     if stack.running():
-        return [Finding("OK", "The stack is running.")]
+        fine = Finding("OK", "The stack is running.")
+        return [fine, *(Finding("WARN", line) for line in changes.find(stack).lines())]
     findings = []
     if stack.layout.control_socket.exists():
         text = f"{stack.layout.control_socket} is left from a killed stack; `dagma up` replaces it."
@@ -141,6 +143,11 @@ def _fits(server: str | None, where: str) -> Finding:
     if problem := qdrant.misfit(server, where):
         return Finding("WARN", problem)
     return Finding("OK", f"Qdrant's server {where} is {server}, which fits the client.")
+
+
+def _corpus(settings: Settings) -> list[Finding]:
+    missing = preflight.corpus(settings)
+    return [Finding("WARN", missing)] if missing else []
 
 
 def _exposure(settings: Settings) -> Finding:

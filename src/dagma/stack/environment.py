@@ -1,12 +1,15 @@
 """What the services find in their environment."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
 from urllib.parse import quote
 
-from dagma.stack import access, topology
+from dagma.stack import access, source, started, topology
 from dagma.stack.layout import Layout
-from dagma.stack.settings import Loaded, Settings, secrets, table
+from dagma.stack.settings import HANDED_DOWN, Loaded, Settings, secrets, table
 
 #: Set on the supervisor, and by the topology on every service: whose process it is.
 MARKER = "DAGMA_SUPERVISED"
@@ -27,6 +30,10 @@ _IO_MANAGER = {
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXY_EXCEPTIONS = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
+_FIXED = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+
+#: Names of what Dagma makes beside the settings.
+MADE = {*HANDED_DOWN, *_PROXY_EXCEPTIONS, *_FIXED, _RETRIES, "PATH", "PYTHONPATH"}
 
 
 def of_services(
@@ -43,6 +50,29 @@ def of_services(
     return {name: value for name, value in whole.items() if name not in secrets()}
 
 
+def of_start(
+    loaded: Loaded,
+    services: Iterable[str],
+    environ: Mapping[str, str],
+    former: Mapping[str, str],
+) -> dict[str, str]:
+    """What is renewed for a service at each of its starts: settings, code and its packages.
+
+    Args:
+        loaded: The settings of this command.
+        services: The services of the stack.
+        environ: This command's environment.
+        former: What the service was started with before.
+    """
+    code = {
+        started.PROGRAMS: str(Path(sys.executable).parent),
+        started.CODE: source.digest(),
+        started.DAGSTER: version("dagster"),
+    }
+    path = source.python_path(environ, former.get("PYTHONPATH", ""))
+    return exports(loaded, services, environ) | code | ({"PYTHONPATH": path} if path else {})
+
+
 def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
     """What Dagma adds to the user's environment; no secret among it."""
     settings = loaded.settings
@@ -52,7 +82,7 @@ def exports(loaded: Loaded, services: Iterable[str], environ: Mapping[str, str])
         | _set(settings)
         | _addresses(settings, list(services))
         | _proxy_exceptions(settings, {**extra, **environ})
-        | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+        | _FIXED
         | {_RETRIES: {**extra, **environ}.get(_RETRIES, "4")}
         | {n: {**extra, **environ}.get(n, default) for n, default in _IO_MANAGER.items()}
     )

@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from dagma import code_server
+from dagma.stack import started
 
 #: Module with the function `main` of each program.
 PROGRAMS = {
@@ -46,6 +48,8 @@ def main() -> None:
         wait_for_server(code, PATIENCE)
         wait_for_database()
     if CODE_SERVER in rest:
+        # Its child, which loads the code, takes what a reload has brought.
+        sys.executable = str(started.interpreter(Path(os.environ["DAGMA_HOME"])))
         rest += code_server.listen(code)
         code_server.watch(code)
     if program == DAEMON:

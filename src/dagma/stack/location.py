@@ -1,5 +1,6 @@
 """Whether the user's code loads, as Dagster's web interface sees it, and loading it again."""
 
+import re
 from typing import Any
 
 from dagma.errors import CodeError, StackError
@@ -18,6 +19,7 @@ mutation { reloadRepositoryLocation(repositoryLocationName: "dagma") { __typenam
   ... on PythonError { message } ... on UnauthorizedError { message }
   ... on ReloadNotSupported { message } ... on RepositoryLocationNotFound { message } } }
 """
+_YAML_PLACE = re.compile(r'^\s+(in ".+", line \d+), column \d+:?$', re.MULTILINE)
 #: Seconds for a reload; Dagster itself gives up after two minutes.
 _RELOAD_TIMEOUT = 180.0
 
@@ -67,5 +69,9 @@ def _most_telling(error: dict[str, Any]) -> str:
 
 
 def _first_line(message: str) -> str:
+    """The first line, with the place that a YAML parser names only below it."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[0] if lines else "no reason given"
+    if not lines:
+        return "no reason given"
+    places = _YAML_PLACE.findall(message)
+    return f"{lines[0]}, {places[-1]}" if places else lines[0]

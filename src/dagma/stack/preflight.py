@@ -61,6 +61,14 @@ def _unwritable(path: Path) -> str | None:
     return None
 
 
+def corpus(settings: Settings) -> str | None:
+    """One line about a corpus that is not there; a run would fail only later."""
+    named = settings.recipes_source
+    if named is None or Path(named).expanduser().exists():
+        return None
+    return f"RECIPES_SOURCE is {named!r}, where nothing is: runs of raw_recipes will fail."
+
+
 def programs(names: list[str]) -> None:
     """All programs are there, and process-compose is new enough.
 

@@ -21,19 +21,25 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from dagma.errors import CodeError, NotRunning
-from dagma.stack import location
+from dagma.stack import location, source, started
 from dagma.stack.control import Stack
 
 #: Seconds without a change after which changes count as one: editors write a file in steps.
 QUIET = 0.5
-#: Files that count as code; data that assets write beside it do not.
-CODE = (".py", ".yaml", ".yml", ".toml", ".sql")
+#: `python -m dagster` without garbage collection, which would take a fifth of its time. Not with -P, as
+#: Dagster does not start the child so: it takes the first entry off the path before it loads.
+_DAGSTER = (
+    "import gc, runpy; gc.disable();"
+    " runpy.run_module('dagster', run_name='__main__', alter_sys=True)"
+)
 #: Lines of Dagster's report that say nothing to the author of the code.
 _NOISE = ("Stack Trace:", "  [", "The above exception was")
 
 
 def reload(stack: Stack) -> None:
-    """Load the user code as it is now; what was loaded before finishes its runs.
+    """Load the user code as this command has it, with today's settings.
+
+    What was loaded before finishes its runs.
 
     Raises:
         NotRunning: There is no user code or no web interface running.
@@ -43,24 +49,32 @@ def reload(stack: Stack) -> None:
     server = found["user_code"].pid
     if server is None or not found["webserver"].healthy:
         raise NotRunning("User code and webserver are not both running; `dagma status` says more.")
-    check(psutil.Process(server))
+    values = stack.renewed(started.USER_CODE)
+    candidate = started.candidate(stack.layout.home, started.USER_CODE, values)
+    try:
+        check(psutil.Process(server), candidate)
+        candidate.replace(started.file(stack.layout.home, started.USER_CODE))
+    finally:
+        candidate.unlink(missing_ok=True)
     location.reload(stack.settings)
 
 
-def check(server: psutil.Process) -> None:
-    """Load the code in a process of its own, exactly as its server would.
+def check(server: psutil.Process, candidate: Path) -> None:
+    """Load the code in a process of its own, exactly as its server's child would.
+
+    Args:
+        server: The code server.
+        candidate: With what the child would be started, see `dagma.stack.started`.
 
     Raises:
         CodeError: It does not load.
     """
     environ = server.environ()
     module = environ["DAGMA_CODE_MODULE"]
-    # By the name that the server was started with: ours may have other packages than its has, as in
-    # `nix develop` beside `nix run .#stack`.
-    python = shutil.which(server.cmdline()[0], path=environ.get("PATH")) or sys.executable
-    command = ("-P", "-W", "ignore", "-m", "dagster", "definitions", "validate")
+    shell = shutil.which("bash") or "/bin/sh"
+    command = ("-W", "ignore", "-c", _DAGSTER, "definitions", "validate", "--log-format", "json")
     done = subprocess.run(
-        [python, *command, "--log-format", "json", "--module-name", module],
+        [shell, "-c", '. "$0" && exec python "$@"', candidate, *command, "--module-name", module],
         env=environ,
         cwd=server.cwd(),
         stdin=subprocess.DEVNULL,
@@ -141,27 +155,31 @@ class _Handler(FileSystemEventHandler):
         """Note a change of code, also one by a file that is moved over it."""
         paths = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
         written = event.event_type in ("created", "modified", "moved", "deleted")
-        if written and not event.is_directory and any(path.endswith(CODE) for path in paths):
+        if written and not event.is_directory and any(path.endswith(source.CODE) for path in paths):
             self.seen.set()
 
 
-def source(stack: Stack) -> tuple[Path, bool]:
+def code_folder(stack: Stack) -> tuple[Path, bool]:
     """The folder of the user code, and whether all below it belongs to it, as in a package.
 
     Raises:
         NotRunning: The user code's server is not running.
-        CodeError: Its module is not found.
+        CodeError: Its module is not found, or is a copy that Nix built.
     """
     pid = stack.supervisor.processes()["user_code"].pid
     if pid is None:
         raise NotRunning("The user code's server is not running; `dagma status` says more.")
     server = psutil.Process(pid)
-    environ = server.environ()
-    module = environ["DAGMA_CODE_MODULE"]
-    python_path = environ.get("PYTHONPATH", "").split(os.pathsep)
+    module = server.environ()["DAGMA_CODE_MODULE"]
+    python_path = stack.renewed(started.USER_CODE).get("PYTHONPATH", "").split(os.pathsep)
     found = PathFinder.find_spec(module.partition(".")[0], [server.cwd(), *python_path, *sys.path])
     if found is None or not (found.origin or found.submodule_search_locations):
         raise CodeError(f"{module} is not found, so it cannot be watched.")
-    if found.submodule_search_locations:
-        return Path(next(iter(found.submodule_search_locations))), True
-    return Path(str(found.origin)).parent, False
+    package = found.submodule_search_locations
+    place = Path(next(iter(package))) if package else Path(str(found.origin)).parent
+    if place.resolve().is_relative_to(source.STORE):
+        raise CodeError(
+            f"{module} is a copy that Nix built, which never changes, so it cannot be watched;"
+            " `./nixw develop -c dagma reload --watch` watches the checkout and loads from it."
+        )
+    return place, bool(package)

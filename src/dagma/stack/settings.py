@@ -291,6 +291,32 @@ class Settings(BaseModel):
         return ["backup", *prune] if self.backup_daily else prune
 
 
+#: Who takes a changed setting while the stack runs: no service, since every command reads it; none
+#: by itself, since it is for all of them or stands in the topology; or some. The others are assets'.
+AT_ONCE: tuple[str, ...] = ()
+STACK = ("stack",)
+TAKEN_BY = {
+    AT_ONCE: ("home", "start_timeout", "drain_timeout", "packages", "locked"),
+    STACK: (
+        *("host", "postgres_port", "webserver_port", "user_code_port", "mlflow_port"),
+        *("qdrant_port", "qdrant_grpc_port", "postgres_user", "postgres_password", "postgres_db"),
+        *("dagster_home", "code_module", "allowed_hosts", "token"),
+    ),
+    ("daemon",): (
+        *("max_concurrent_runs", "keep_ticks", "keep_ticks_skipped", "keep_ticks_failed"),
+    ),
+    ("mlflow",): (
+        *("mlflow_workers", "mlflow_jobs", "mlflow_allowed_hosts", "mlflow_artifact_schemes"),
+    ),
+    ("qdrant",): ("qdrant_bin", "qdrant_web_ui"),
+    ("maintenance",): (
+        *("backups", "backups_kept", "backup_daily", "maintenance_at"),
+        *("keep_events", "keep_runs", "keep_compute_logs"),
+    ),
+    ("user_code", "maintenance"): ("timezone",),
+}
+_ASSETS = ("user_code",)
+
 #: Variables that Dagma itself hands to the services, and ./nixw to all it starts: not settings, but
 #: no mistake either.
 HANDED_DOWN = frozenset(
@@ -311,6 +337,9 @@ HANDED_DOWN = frozenset(
         "DAGMA_WEBHOOK_URL_FILE",
         "DAGMA_TOKEN_FILE",
         "DAGMA_QDRANT_CONFIG",
+        "DAGMA_PROGRAMS",
+        "DAGMA_CODE",
+        "DAGMA_DAGSTER",
     }
 )
 
@@ -351,6 +380,13 @@ def shown_default(info: FieldInfo) -> str:
     if shown is not None:
         return str(shown)
     return str(info.default).lower() if isinstance(info.default, bool) else str(info.default)
+
+
+def taken_by(name: str) -> tuple[str, ...]:
+    """The services that take a changed value of a setting; or AT_ONCE, or STACK."""
+    found = {attribute: info.alias for attribute, info in Settings.model_fields.items()}
+    by_name = {found[field]: services for services, fields in TAKEN_BY.items() for field in fields}
+    return by_name.get(name, _ASSETS)
 
 
 def _extra(info: FieldInfo) -> dict[str, Any]:
