@@ -276,8 +276,11 @@ def down(timeout: int | None, now: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
-    from dagma.stack import disk, sizes
+    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are.
+
+    Failed asset checks and late schedules have a line each; they do not change the exit code.
+    """
+    from dagma.stack import alerts, disk, sizes
 
     stack = _stack()
     services = stack.status()
@@ -286,9 +289,16 @@ def status(as_json: bool) -> None:
     database = any(service.name == "postgres" and service.healthy for service in services)
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)
+    web = any(service.name == "webserver" and service.healthy for service in services)
+    found_wrong = alerts.lines(stack.settings) if web else []
     if as_json:
-        found = {"services": [asdict(service) for service in services], "code_error": problem}
-        found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
+        found: dict[str, object] = {
+            "services": [asdict(service) for service in services],
+            "code_error": problem,
+            "disk_error": no_room,
+            "exposed": preflight.exposure(stack.settings),
+            "alerts": found_wrong,
+        }
         click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
     else:
         if no_room:
@@ -298,6 +308,7 @@ def status(as_json: bool) -> None:
             click.echo(click.style(problem, fg="yellow"))
         if any(service.healthy for service in services):
             _warn(preflight.exposure(stack.settings))
+        _say([click.style(line, fg="yellow") for line in found_wrong])
         if stack.settings.home.exists():
             click.echo(str(size))
     sys.exit(0 if all(service.healthy for service in services) else UNHEALTHY)
