@@ -9,12 +9,21 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagma import databases, mlflow_artifacts
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Response
+
+#: What MLflow 3.17 keeps in the browser's memory.
+FIRST_VIEW = (
+    b"<script>try{localStorage['mlflow.workflowType_v1']??='\"machine_learning\"'}catch{}</script>"
+)
 
 
 def main() -> None:
@@ -55,6 +64,7 @@ def serve_here(chosen: Settings, uri: str) -> None:
         handlers = import_module("mlflow.server.handlers")
         mlflow_artifacts.limit(os.environ)
         handlers.initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
+        import_module("mlflow.server").app.after_request(open_with_training)
         app = import_module("mlflow.server.fastapi_app").app
         log_config = Path(str(import_module("mlflow.server").__file__)).with_name(
             "uvicorn_log_config.yaml"
@@ -70,6 +80,21 @@ def serve_here(chosen: Settings, uri: str) -> None:
         access_log=False,
     )
     sys.exit(0)
+
+
+def open_with_training(answer: "Response") -> "Response":
+    """Let MLflow's page open in its view for training, until somebody chooses the other.
+
+    Its own first choice is the view for language models, where no run of a training is to be seen.
+    The page remembers the choice in the browser, and nothing on the server sets it.
+    """
+    if answer.status_code == 200 and answer.mimetype == "text/html":
+        answer.direct_passthrough = False
+        answer.set_data(answer.get_data().replace(b"<head>", b"<head>" + FIRST_VIEW, 1))
+        # They are of the file without the script.
+        for name in ("ETag", "Last-Modified"):
+            answer.headers.pop(name, None)
+    return answer
 
 
 def _configure(chosen: Settings, uri: str) -> None:

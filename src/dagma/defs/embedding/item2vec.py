@@ -63,11 +63,18 @@ class Embedding:
             Shape (n,); the log of a probability, up to a constant. What skip-gram learns is the log
             of P(context | ingredient) over the noise's P(context), so the noise is added again.
         """
+        scores: NDArray[np.float64] = (
+            self.contexts @ self.vectors[list(ids)].mean(axis=0) + self.log_noise
+        )
+        return scores
+
+    @property
+    def log_noise(self) -> "NDArray[np.float64]":
+        """Shape (n,): the log of what negative samples are drawn by, up to a constant."""
         import numpy as np
 
-        learnt = self.contexts @ self.vectors[list(ids)].mean(axis=0)
-        scores: NDArray[np.float64] = learnt + NOISE_EXPONENT * np.log(self.recipes)
-        return scores
+        logs: NDArray[np.float64] = NOISE_EXPONENT * np.log(self.recipes)
+        return logs
 
 
 def train(
