@@ -276,10 +276,7 @@ def down(timeout: int | None, now: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are.
-
-    Failed asset checks and late schedules have a line each; they do not change the exit code.
-    """
+    """Show the services and the size of the state. Exit code 0: all are healthy; 3: not all are."""
     from dagma.stack import alerts, disk, sizes
 
     stack = _stack()
@@ -292,14 +289,10 @@ def status(as_json: bool) -> None:
     web = any(service.name == "webserver" and service.healthy for service in services)
     found_wrong = alerts.lines(stack.settings) if web else []
     if as_json:
-        found: dict[str, object] = {
-            "services": [asdict(service) for service in services],
-            "code_error": problem,
-            "disk_error": no_room,
-            "exposed": preflight.exposure(stack.settings),
-            "alerts": found_wrong,
-        }
-        click.echo(json.dumps(found | {"sizes": asdict(size)}, indent=2))
+        found = {"services": [asdict(service) for service in services], "code_error": problem}
+        found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
+        told = {"alerts": found_wrong, "sizes": asdict(size)}
+        click.echo(json.dumps(found | told, indent=2))
     else:
         if no_room:
             click.echo(click.style(no_room, fg="red"))
