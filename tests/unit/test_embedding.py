@@ -117,6 +117,13 @@ def test_ingredients_come_in_falling_order_of_their_recipes():
     assert "rare" in train([["rare", "salt"]], Item2VecConfig(min_recipes=1)).ingredients
 
 
+def test_frequent_ingredients_are_left_out_as_often_when_it_is_told_so_twice():
+    config = Item2VecConfig(epochs=5, subsample=0.01)
+    once, again = (train(recipes(50), config).vectors for _ in range(2))
+    assert np.array_equal(once, again)
+    assert not np.allclose(once, train(recipes(50), Item2VecConfig(epochs=5)).vectors)
+
+
 @pytest.mark.parametrize("negative", [3, 5])
 def test_the_loss_is_that_of_a_model_that_knows_nothing_as_long_as_nothing_is_learnt(negative):
     losses = []

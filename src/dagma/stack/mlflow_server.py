@@ -88,7 +88,9 @@ def open_with_training(answer: "Response") -> "Response":
     Its own first choice is the view for language models, where no run of a training is to be seen.
     The page remembers the choice in the browser, and nothing on the server sets it.
     """
-    if answer.status_code == 200 and answer.mimetype == "text/html":
+    from flask import request
+
+    if request.path == "/" and answer.status_code == 200 and answer.mimetype == "text/html":
         answer.direct_passthrough = False
         answer.set_data(answer.get_data().replace(b"<head>", b"<head>" + FIRST_VIEW, 1))
         # They are of the file without the script.

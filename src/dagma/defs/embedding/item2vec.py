@@ -35,6 +35,13 @@ class Item2VecConfig(dg.Config):
     learning_rate: float = Field(
         default=0.025, gt=0, le=1, description="At the start; it falls to 0.0001 linearly."
     )
+    subsample: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Ingredients of a larger share of all mentions are left out at random, the more "
+        "often the larger it is; 0 keeps all, since salt is not noise.",
+    )
     min_recipes: int = Field(
         default=2, ge=1, description="Ingredients of fewer recipes get no vector."
     )
@@ -100,7 +107,7 @@ def train(
         shrink_windows=False,  # always
         negative=config.negative,
         ns_exponent=NOISE_EXPONENT,
-        sample=0,  # salt is not noise
+        sample=config.subsample,
         min_count=config.min_recipes,
         alpha=config.learning_rate,
         epochs=config.epochs,
