@@ -250,7 +250,7 @@ def status(as_json: bool) -> None:
 
     Exit code 0: all are healthy, and the code loads; 3: not so.
     """
-    from dagma.stack import disk, sizes
+    from dagma.stack import alerts, disk, sizes
 
     stack = _stack()
     services = stack.status()
@@ -260,10 +260,11 @@ def status(as_json: bool) -> None:
     size = sizes.measure(stack.settings, database)
     no_room = disk.full(stack.layout.postgres)
     changed = changes.find(stack)
+    told = alerts.lines(stack.settings) if problems.serves(services) else []
     if as_json:
         found = {"services": [asdict(service) for service in services], "code_error": problem}
         found |= {"disk_error": no_room, "exposed": preflight.exposure(stack.settings)}
-        more = {"changed": asdict(changed), "sizes": asdict(size)}
+        more = {"alerts": told, "changed": asdict(changed), "sizes": asdict(size)}
         click.echo(json.dumps(found | more, indent=2))
     else:
         if no_room:
@@ -272,6 +273,7 @@ def status(as_json: bool) -> None:
         _warn(problem, *changed.lines())
         if any(service.healthy for service in services):
             _warn(preflight.exposure(stack.settings))
+        _warn(*told)
         if stack.settings.home.exists():
             click.echo(str(size))
     healthy = all(service.healthy for service in services) and not problem

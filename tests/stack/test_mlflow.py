@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,16 @@ def api(stack, path, body):
 
 def test_health(stack):
     assert stack.web("MLFLOW_PORT", "/health") == b"OK"
+
+
+def test_its_page_opens_in_the_view_for_training(stack):
+    page = stack.web("MLFLOW_PORT", "/").decode()
+    # Before the page's own script reads what the browser remembers.
+    script = page.index("localStorage['mlflow.workflowType_v1']??='\"machine_learning\"'")
+    assert script < page.index("static-files/static/js/main")
+    own = re.findall(r"static-files/static/js/main[.\w]+js", page)
+    frontend = stack.web("MLFLOW_PORT", f"/{own[0]}").decode()
+    assert '"mlflow.workflowType"' in frontend  # a new version with another name is noticed here
 
 
 def test_its_tables_are_in_its_own_database(stack):

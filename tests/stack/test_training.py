@@ -71,7 +71,10 @@ def test_mlflow_shows_the_run_and_each_leads_to_the_other(stack, whole_run):
     assert metrics["held_out_mrr"]["value"] > metrics["held_out_popularity_mrr"]["value"]
     experiment, run_id = run["info"]["experiment_id"], run["info"]["run_id"]
     server = f"http://127.0.0.1:{stack.ports['MLFLOW_PORT']}"
-    assert f"{server}/#/experiments/{experiment}/runs/{run_id}" in logged(stack, whole_run)
+    assert (
+        f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
+        in logged(stack, whole_run)
+    )
 
 
 @leaves_connections

@@ -1,3 +1,4 @@
+import ast
 import io
 import json
 import math
@@ -13,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dagma.defs.embedding import assets, quality
+from dagma.defs.embedding import assets, packaging, quality
 from dagma.defs.embedding.assets import ingredient_embedding_model
 from dagma.defs.embedding.item2vec import Item2VecConfig, train
 from dagma.defs.io.parquet import ParquetIOManager
-from dagma.defs.models.tracking import MlflowStubResource
+from dagma.defs.models.tracking import MlflowStubResource, MlflowTrackingResource
 
 PAGE = (Path(__file__).parents[2] / "docs/embedding.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SWEET = ("flour", "sugar", "butter", "egg", "vanilla", "chocolate")
 SAVOURY = ("onion", "garlic", "tomato", "olive oil", "basil", "pepper")
 
@@ -113,6 +115,13 @@ def test_ingredients_come_in_falling_order_of_their_recipes():
     assert list(model.recipes) == sorted(model.recipes, reverse=True)
     assert "rare" not in model.ingredients
     assert "rare" in train([["rare", "salt"]], Item2VecConfig(min_recipes=1)).ingredients
+
+
+def test_frequent_ingredients_are_left_out_as_often_when_it_is_told_so_twice():
+    config = Item2VecConfig(epochs=5, subsample=0.01)
+    once, again = (train(recipes(50), config).vectors for _ in range(2))
+    assert np.array_equal(once, again)
+    assert not np.allclose(once, train(recipes(50), Item2VecConfig(epochs=5)).vectors)
 
 
 @pytest.mark.parametrize("negative", [3, 5])
@@ -255,6 +264,60 @@ def test_the_example_of_the_page_ranks_what_goes_with_the_rest(tmp_path, monkeyp
     run(recipes(200))
     monkeypatch.chdir(tmp_path)
     Path("ingredient_vectors.parquet").write_bytes(LOGGED["ingredient_vectors.parquet"])
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    example = EXAMPLES[1]
     exec(example.replace('["tomato", "garlic"]', '["sugar", "flour"]'), {})
     assert set(SWEET) - {"sugar", "flour"} <= set(re.findall(r"\w+", capsys.readouterr().out))
+
+
+def test_the_model_is_served_by_its_own_files_alone_and_the_alias_waits_for_the_check(
+    tmp_path, monkeypatch
+):
+    import mlflow
+
+    @dg.asset
+    def training_recipes():
+        return frame(baskets)
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+
+    def trained():
+        with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+            return dg.materialize(
+                [training_recipes, ingredient_embedding_model],
+                instance=instance,
+                resources={
+                    "mlflow": MlflowTrackingResource(tracking_uri=uri),
+                    "io_manager": dg.FilesystemIOManager(),
+                    "parquet_io_manager": ParquetIOManager(),
+                },
+                run_config={"ops": {"ingredient_embedding_model": {"config": {"epochs": 10}}}},
+            )
+
+    baskets = recipes(60)
+    assert check(trained()).passed
+    champion = client.get_model_version_by_alias(packaging.MODEL, packaging.ALIAS)
+    monkeypatch.setattr(assets, "cross_validate", lambda *_: None)
+    assert not check(trained()).passed
+    again = client.get_model_version_by_alias(packaging.MODEL, packaging.ALIAS)
+    assert (champion.version, again.version) == ("1", "1")
+    versions = client.search_model_versions(f"name = '{packaging.MODEL}'")
+    assert {one.version for one in versions} == {"1", "2"}
+
+    code = EXAMPLES[0] + (
+        "print(model.predict(pd.DataFrame({'ingredients': [['unheard of']]}))['goes_with'][0])\n"
+        "import sys\nassert 'dagma' not in sys.modules\n"
+        "assert model.metadata.saved_input_example_info and model.metadata.signature\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tomato_and_garlic, unheard = map(ast.literal_eval, done.stdout.strip().splitlines()[-2:])
+    assert set(SAVOURY) - {"tomato", "garlic"} <= set(tomato_and_garlic[:5])
+    assert unheard == []
+    client._tracking_client.store.engine.dispose()

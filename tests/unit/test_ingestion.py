@@ -167,6 +167,17 @@ def test_a_broken_file_is_kept_with_the_reason_beside_it(bench):
     assert bench.partitions == []
 
 
+def test_a_file_that_fails_a_check_is_kept_with_the_reason_beside_it(bench):
+    bench.drop("poor.json", CORPUS + [{"id": i} for i in range(2, 6)])
+    bench.ticks()
+    assert bench.names("archive") == []
+    [file, why] = bench.names("failed")
+    assert (file[:5], why) == ("poor-", f"{file}.error.txt")
+    text = (bench.root / "failed" / why).read_text()
+    assert "Check skipped_share of source_recipes failed: limit 0.05, skipped_share 0.8." in text
+    assert bench.partitions == []
+
+
 def test_put_back_a_broken_file_runs_again(bench):
     bench.drop("greek.json", b"[")
     bench.ticks()

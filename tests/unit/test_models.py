@@ -1,3 +1,4 @@
+import getpass
 import re
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -5,9 +6,12 @@ from pathlib import Path
 from threading import Thread
 
 import dagster as dg
+import mlflow
+import pandas as pd
 import pytest
+from platform_client import wait_for
 
-from dagma.defs.models import resources
+from dagma.defs.models import origin, resources, tracking
 from dagma.defs.models.assets import train_model_stub
 from dagma.defs.models.tracking import MlflowResource, MlflowStubResource, MlflowTrackingResource
 from dagma.stack.settings import Settings
@@ -181,3 +185,99 @@ def test_the_example_of_the_page_works(instance):
     names = {}
     exec(compile(example, "docs/models.md", "exec", dont_inherit=True), names)
     assert materialize(instance, MlflowStubResource(), names["my_model"]).success
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///data/mlruns", "file:data/mlruns", "/data/mlruns", "mlruns"]
+)
+def test_a_directory_as_store_is_refused_with_the_address_to_take(instance, uri):
+    said = failure(materialize(instance, MlflowTrackingResource(tracking_uri=uri)))
+    assert said.startswith(f"MLFLOW_TRACKING_URI is {uri}, and MLflow keeps no runs in directories")
+    assert re.search(r"set it to sqlite:////.*/mlruns/mlflow\.db, or to a server", said)
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory):
+    """The address of a store in a file: what there is of MLflow without a server."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    yield uri
+    mlflow.MlflowClient(uri)._tracking_client.store.engine.dispose()
+
+
+@pytest.fixture
+def tracked(sqlite, tmp_path, monkeypatch):
+    """Materialize an asset on that store; Dagster's run, MLflow's run and the client."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGMA_PUBLIC_URL", "https://dagster.example/")
+    (tmp_path / "i").mkdir()
+
+    def tracked(asset):
+        with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "i")) as instance:
+            result = materialize(instance, MlflowTrackingResource(tracking_uri=sqlite), asset)
+        client = mlflow.MlflowClient(sqlite)
+        experiment = client.get_experiment_by_name("dagma").experiment_id
+        [run] = client.search_runs([experiment], f"tags.`dagster.run_id` = '{result.run_id}'")
+        return result, run, client
+
+    return tracked
+
+
+def test_a_file_as_store_has_no_page_and_leaves_nothing_elsewhere(tracked, sqlite, tmp_path):
+    result, run, _ = tracked(train_model_stub)
+    (event,) = result.asset_materializations_for_node("train_model_stub")
+    assert event.metadata["mlflow_run"].value == f"{run.info.run_id} in {sqlite}"
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+    folder = Path(sqlite.removeprefix("sqlite:///")).parent
+    assert list(folder.glob("artifacts/*/artifacts/train_summary.txt"))
+
+
+def test_a_run_leads_back_to_dagster_the_code_and_the_user(tracked, monkeypatch):
+    monkeypatch.setenv("GIT_COMMIT", "0123abc")
+    result, run, _ = tracked(train_model_stub)
+    url = f"https://dagster.example/runs/{result.run_id}"
+    assert run.data.tags["dagster.url"] == url
+    assert f"[Run in Dagster]({url})" in run.data.tags["mlflow.note.content"]
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
+    assert re.fullmatch(r"[0-9a-f]{40}|0123abc", run.data.tags["mlflow.source.git.commit"])
+
+
+def test_the_user_is_whom_dagster_names(instance):
+    assert origin.user(dg.DagsterRun("x", tags={"user": "ada"})) == "ada"
+
+
+def test_without_a_checkout_the_commit_is_that_of_the_image(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert origin.commit(tmp_path) == ""
+    monkeypatch.setenv("GIT_COMMIT", "0123abc")
+    assert (origin.commit(tmp_path), origin.commit(None)) == ("0123abc", "0123abc")
+
+
+def test_system_metrics_are_logged_while_a_run_is_open(tracked, monkeypatch):
+    monkeypatch.setattr(tracking, "SAMPLE_SECONDS", 0.1)
+
+    @dg.asset
+    def slow(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> None:
+        with mlflow.run(context) as run:
+            client = mlflow._client
+            wait_for(lambda: client.get_run(run.id).data.metrics, 60, "system metrics")
+
+    result, run, _ = tracked(slow)
+    assert result.success
+    assert "system/cpu_utilization_percentage" in run.data.metrics
+
+
+def test_parameters_and_datasets_are_searchable(tracked):
+    @dg.asset
+    def training(context: dg.AssetExecutionContext, mlflow: MlflowResource) -> None:
+        with mlflow.run(context):
+            mlflow.log_params({"depth": 3, "rate": 0.5})
+            mlflow.log_dataset(pd.DataFrame({"a": [1]}), "rows", "asset rows")
+
+    _, run, client = tracked(training)
+    found = client.search_runs(
+        [run.info.experiment_id], "params.depth = '3' AND dataset.name = 'rows'"
+    )
+    assert [one.info.run_id for one in found] == [run.info.run_id]
+    [dataset] = run.inputs.dataset_inputs
+    assert (dataset.dataset.source, dataset.tags[0].value) == ("asset rows", "training")

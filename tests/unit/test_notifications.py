@@ -1,15 +1,32 @@
 import logging
 import threading
+import time
+from dataclasses import replace
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import serialize_value
-from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 from webhook_server import a_webhook
 
 from dagma.defs.notifications import resources, sensors, webhook
 from dagma.defs.notifications.message import WECOM_LIMIT, Message
+from dagma.defs.notifications.schedules import watch_schedules
 from dagma.defs.notifications.sensors import notify_failure, notify_success, watch_corpus_size
 from dagma.defs.notifications.webhook import Webhook, WebhookError
 
@@ -127,6 +144,108 @@ def test_a_run_whose_process_died_has_dagsters_words(instance, hook, server):
 def test_a_run_that_succeeded_is_told(instance, hook, server):
     tell_success(instance, hook, executed(fine, instance))
     assert server.messages[0]["title"] == "Run of fine succeeded"
+
+
+def checked(severity):
+    @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="data")])
+    def data():
+        yield dg.Output(1)
+        yield dg.AssetCheckResult(
+            check_name="sound", passed=False, severity=severity, metadata={"share": 0.8}
+        )
+
+    return data
+
+
+def test_a_run_whose_check_failed_is_not_told_as_a_success(instance, hook, server):
+    result = dg.materialize([checked(dg.AssetCheckSeverity.ERROR)], instance=instance)
+    assert result.success
+    tell_success(instance, hook, result)
+    [message] = server.messages
+    assert message["event"] == "check_failure"
+    assert message["title"] == "Run of __ephemeral_asset_job__ made data that failed its checks"
+    assert message["text"] == "Check sound of data failed: share 0.8."
+
+
+def test_a_check_that_only_warns_leaves_a_success(instance, hook, server):
+    result = dg.materialize([checked(dg.AssetCheckSeverity.WARN)], instance=instance)
+    tell_success(instance, hook, result)
+    assert server.messages[0]["event"] == "run_success"
+
+
+def ticked(instance, status, due, end):
+    """A tick of the schedule `nightly` in the database, as the daemon leaves it."""
+    state = next(iter(instance.all_instigator_state()), None)
+    if state is None:
+        origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(a_location(), "r"), "nightly")
+        data = ScheduleInstigatorData("0 3 * * *")
+        kind, on = InstigatorType.SCHEDULE, InstigatorStatus.RUNNING
+        state = instance.add_instigator_state(InstigatorState(origin, kind, on, data))
+    error = SerializableErrorInfo("bad cron\n", [], "Error") if status == "FAILURE" else None
+    tick = TickData(
+        state.instigator_origin_id,
+        "nightly",
+        state.instigator_type,
+        TickStatus(status),
+        due,
+        error=error,
+        end_timestamp=end,
+        selector_id=state.selector_id,
+    )
+    instance.create_tick(tick)
+
+
+def a_location():
+    return ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="m"), "l")
+
+
+@pytest.fixture
+def with_schedules(tmp_path):
+    """An instance that keeps ticks."""
+    (tmp_path / "s").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "s")) as instance:
+        yield instance
+
+
+def look(instance, hook, cursor=None):
+    context = dg.build_sensor_context(
+        instance, cursor=cursor, resources={"webhook": hook}, sensor_name="watch_schedules"
+    )
+    return watch_schedules.evaluate_tick(context)
+
+
+def test_schedules_that_fail_or_run_late_are_told_once(with_schedules, hook, server):
+    now = time.time()
+    ticked(with_schedules, "SUCCESS", now - 3600, now - 3590)
+    ticked(with_schedules, "SUCCESS", now - 1800, now - 600)
+    ticked(with_schedules, "FAILURE", now - 60, now - 59)
+    seen = look(with_schedules, hook)
+    assert [(one["event"], one["title"]) for one in server.messages] == [
+        ("schedule_late", "Schedule nightly ran late"),
+        ("schedule_failed", "Schedule nightly failed"),
+    ]
+    assert "it ran 20 minutes later" in server.messages[0]["text"]
+    assert "bad cron" in server.messages[1]["text"]
+    assert server.messages[0]["url"] == "https://dagster.example/automation"
+    look(with_schedules, hook, seen.cursor)
+    assert len(server.messages) == 2
+
+
+def test_a_dead_webhook_does_not_stop_the_watch_of_schedules(with_schedules, hook, server):
+    server.answers = [404]
+    ticked(with_schedules, "FAILURE", time.time() - 60, time.time())
+    assert "status 404" in look(with_schedules, hook).skip_message
+
+
+def test_slack_gets_its_own_markup(hook, server):
+    message = replace(MESSAGE, partition="p", text="a < b\n& c")
+    Webhook(url=server.url, format="slack").send(message)
+    assert server.messages == [
+        {
+            "text": "*Run of x failed*\npartition p\n> a &lt; b\n> &amp; c\n"
+            "<http://w/runs/1|12345678>"
+        }
+    ]
 
 
 def test_a_run_is_told_once(instance, hook, server):
@@ -251,7 +370,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_an_unknown_format_is_named(hook):
-    with pytest.raises(WebhookError, match="'xml', not json or wecom"):
+    with pytest.raises(WebhookError, match="'xml', not json, slack or wecom"):
         Webhook(url=hook.url, format="xml").send(MESSAGE)
 
 

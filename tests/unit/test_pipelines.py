@@ -19,6 +19,7 @@ from dagma.defs.pipelines import files, functions
 
 ROOT = Path(__file__).parents[2]
 GOOD = (files.FOLDER / "cuisines.yaml").read_text()
+OUTPUTS = next(line.partition("outputs: ")[2] for line in GOOD.splitlines() if "outputs:" in line)
 ROWS = pd.DataFrame(
     {
         "recipe_id": ["1", "1", "2", "3"],
@@ -93,7 +94,8 @@ def test_the_assets_know_what_they_come_from():
     assert common.parent_keys == {dg.AssetKey(["recipes_by_cuisine", "known"])}
     split = graph.get(dg.AssetKey(["recipes_by_cuisine", "known"]))
     assert split.parent_keys == {dg.AssetKey("normalized_recipes")}
-    assert split.description == functions.split_by_cuisine.__doc__
+    assert split.description == "Rows of recipes with a known cuisine"
+    assert common.description == functions.most_common.__doc__
     assert split.group_name == "cuisines"
 
 
@@ -130,8 +132,8 @@ def test_files_of_the_folder_are_found_without_being_registered(written, monkeyp
         ("functions.most_common", "functions.mostcommon", 9, "has no attribute 'mostcommon'"),
         ("pipelines.functions.most", "nowhere.most", 9, "No module named"),
         ("  common_ingredients:", "  common-ingredients:", 8, "letters, digits and _"),
-        ("[known, unknown]", "[known, un.known]", 7, "un.known is no name for an output"),
-        ("[known, unknown]", "known", 7, "Input should be a valid list"),
+        (OUTPUTS, "[known, un.known]", 7, "un.known is no name for an output"),
+        (OUTPUTS, "known", 7, "Input should be a valid"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(written, old, new, line, said):
@@ -154,7 +156,7 @@ def test_a_job_needs_its_inputs_from_its_own_steps(written):
 
 
 def test_a_function_that_returns_other_outputs_fails_its_step(written, tmp_path):
-    text = GOOD.replace("[known, unknown]", "[known, others]")
+    text = GOOD.replace(OUTPUTS, "[known, others]")
     result = run(Pipeline.from_file(written(text)), tmp_path, raise_on_error=False)
     (event,) = [event for event in result.all_events if event.is_step_failure]
     said = event.step_failure_data.user_failure_data.description
@@ -297,3 +299,12 @@ def test_types_come_from_annotations_or_values_and_an_object_stays_the_functions
     for wrong in ({"how": 1}, {"names": [1]}, {"parts": 1}):
         with pytest.raises(dg.DagsterInvalidConfigError):
             dg.validate_run_config(job, {"ops": {"step": {"config": good | wrong}}})
+
+
+def test_a_corpus_without_cuisines_is_said_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setitem(ROWS, "cuisine", [None] * len(ROWS))
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        pipeline = Pipeline.from_file(files.FOLDER / "cuisines.yaml")
+        result = run(pipeline, tmp_path, instance=instance)
+        said = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "most_common: there are no rows, as where no recipe has a cuisine" in said

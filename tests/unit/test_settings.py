@@ -41,7 +41,7 @@ MISTAKES = {
     "a zone outside": ("DAGMA_TIMEZONE=../../etc/passwd", "DAGMA_TIMEZONE is"),
     "no time": ("DAGMA_NIGHTLY_AT=24:00", "DAGMA_NIGHTLY_AT is '24:00'"),
     "no retention": ("DAGMA_RETENTION_DAYS=0", "whole number of days"),
-    "no format": ("DAGMA_WEBHOOK_FORMAT=xml", "json or wecom"),
+    "no format": ("DAGMA_WEBHOOK_FORMAT=xml", "json, slack or wecom"),
     "endless start": ("DAGMA_START_TIMEOUT=99999", "DAGMA_START_TIMEOUT is '99999'"),
 }
 

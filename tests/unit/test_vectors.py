@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -125,6 +126,10 @@ def test_neighbours_are_a_table_in_the_order_of_the_most_frequent(run, qdrant):
     assert table["similarity"].tolist() == pytest.approx([1 / np.hypot(1, 0.1)] * 2)
     (event,) = result.asset_materializations_for_node("similar_ingredients")
     assert event.metadata["neighbours"].value.splitlines()[2] == "| salt | garlic 1.00 |"
+    (data,) = re.findall(
+        r"^!\[neighbours\]\(data:image/png;base64,(.*)\)$", event.metadata["picture"].value
+    )
+    assert b64decode(data).startswith(b"\x89PNG")
 
 
 def test_the_vectors_tell_where_they_are(run, qdrant):
@@ -153,6 +158,14 @@ def test_batches_make_the_collection_whole(client, monkeypatch):
     assert collection.publish(client, model()).points == 4
     assert sizes == [3, 1]
     assert len(collection.neighbours(client, 10, 1)) == 4
+
+
+def test_rare_ingredients_are_no_neighbours(client):
+    collection.publish(client, model())
+    counts = dict(zip(NAMES, range(len(NAMES), 0, -1), strict=True))
+    found = {row[2] for row in collection.neighbours(client, 4, 4, min_share=0.5)}
+    assert found == {name for name, count in counts.items() if count >= 2}
+    assert {row[2] for row in collection.neighbours(client, 4, 4)} == set(NAMES)
 
 
 def test_a_new_model_is_a_new_collection_and_only_the_last_one_stays(client):

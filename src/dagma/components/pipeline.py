@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -56,9 +58,10 @@ class Step(_Keys):
         """The inputs that have a source."""
         return {argument: source for argument, source in self.inputs.items() if source}
 
-    outputs: list[str] = Field(
+    outputs: list[str] | dict[str, str] = Field(
         default=[],
-        description="Names of several outputs: the function returns a dict with these keys.",
+        description="Names of several outputs, maybe with a description of each: the function "
+        "returns a dict with these keys.",
     )
     description: str | None = Field(default=None, description="By default the function's own.")
 
@@ -216,7 +219,7 @@ class Pipeline(dg.Component):
                 output: dg.AssetOut(
                     key=self._keys[name, output],
                     io_manager_key=self.model.io_manager_key,
-                    description=_description(step, function),
+                    description=_description(step, function, output),
                     kinds={"python", "yaml"},
                 )
                 for output in step.outputs or [RESULT]
@@ -224,7 +227,7 @@ class Pipeline(dg.Component):
         )
         def run(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
             config = context.op_execution_context.op_config
-            yield from _outputs(step, function(**inputs, **config))
+            yield from _outputs(step, _called(context.log, function, **inputs, **config))
 
         return run
 
@@ -258,9 +261,20 @@ class Pipeline(dg.Component):
             },
         )
         def run(context: dg.OpExecutionContext, **inputs: Any) -> Iterator[dg.Output[Any]]:  # noqa: ANN401 - whatever the function takes
-            yield from _outputs(step, function(**inputs, **context.op_config))
+            config = context.op_config
+            yield from _outputs(step, _called(context.log, function, **inputs, **config))
 
         return run
+
+
+def _called(log: logging.Logger, function: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - whatever the function takes and returns
+    """What a function returns; its warnings go to the run's log."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = function(**arguments)
+    for one in caught:
+        log.warning(f"{function.__name__}: {one.message}")
+    return value
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -272,7 +286,9 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _description(step: Step, function: Callable[..., Any]) -> str | None:
+def _description(step: Step, function: Callable[..., Any], output: str = "") -> str | None:
+    if isinstance(step.outputs, dict) and output in step.outputs:
+        return step.outputs[output]
     return step.description or inspect.getdoc(function)
 
 

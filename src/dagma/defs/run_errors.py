@@ -1,4 +1,4 @@
-"""Why a run did not succeed, in the words of its own log."""
+"""Why a run, or what it made, is not good, in the words of its own log."""
 
 import dagster as dg
 
@@ -30,3 +30,26 @@ def _of_step(event: dg.DagsterEvent) -> str:
     while error and error.cause:  # the outermost one only says which step it was
         error = error.cause
     return error.message.strip() if error else ""
+
+
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """A sentence per asset check of a run that failed with the severity ERROR.
+
+    A run succeeds although such checks fail, unless they block.
+    """
+    found = []
+    for log in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        if log.dagster_event is None:
+            continue
+        check = log.dagster_event.asset_check_evaluation_data
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            numbers = [
+                f"{name} {one.value:.4g}"
+                for name, one in check.metadata.items()
+                if isinstance(one.value, int | float)
+            ]
+            said = check.description or ", ".join(numbers) or "it gives no reason"
+            found.append(
+                f"Check {check.check_name} of {check.asset_key.to_user_string()} failed: {said}."
+            )
+    return found

@@ -10,12 +10,21 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagma import databases
 from dagma.errors import DagmaError
 from dagma.stack import settings
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Response
+
+#: What MLflow 3.17 keeps in the browser's memory.
+FIRST_VIEW = (
+    b"<script>try{localStorage['mlflow.workflowType_v1']??='\"machine_learning\"'}catch{}</script>"
+)
 
 
 def main() -> None:
@@ -57,6 +66,7 @@ def serve_here(chosen: Settings, uri: str) -> None:
         app = import_module("dagma.door.mlflow").app  # before others import MLflow's own
         handlers = import_module("mlflow.server.handlers")
         handlers.initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
+        import_module("mlflow.server").app.after_request(open_with_training)
         log_config = Path(str(import_module("mlflow.server").__file__)).with_name(
             "uvicorn_log_config.yaml"
         )
@@ -71,6 +81,23 @@ def serve_here(chosen: Settings, uri: str) -> None:
         access_log=False,
     )
     sys.exit(0)
+
+
+def open_with_training(answer: "Response") -> "Response":
+    """Let MLflow's page open in its view for training, until somebody chooses the other.
+
+    Its own first choice is the view for language models, where no run of a training is to be seen.
+    The page remembers the choice in the browser, and nothing on the server sets it.
+    """
+    from flask import request
+
+    if request.path == "/" and answer.status_code == 200 and answer.mimetype == "text/html":
+        answer.direct_passthrough = False
+        answer.set_data(answer.get_data().replace(b"<head>", b"<head>" + FIRST_VIEW, 1))
+        # They are of the file without the script.
+        for name in ("ETag", "Last-Modified"):
+            answer.headers.pop(name, None)
+    return answer
 
 
 def _configure(chosen: Settings, uri: str) -> None:

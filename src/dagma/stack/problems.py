@@ -9,7 +9,7 @@ def of_code(stack: Stack, services: list[Status]) -> str | None:
     """One line about user code that does not load, where there is a web interface to ask."""
     from dagma.stack import location  # its imports are for those who ask only
 
-    return location.problem(stack.settings) if _serves(services) else None
+    return location.problem(stack.settings) if serves(services) else None
 
 
 def of_qdrant(stack: Stack, names: list[str]) -> str | None:
@@ -23,11 +23,11 @@ def unless_silent(stack: Stack, service: Status, services: list[Status]) -> Stat
     """The daemon is not healthy while its loops are silent, though its process lives."""
     from dagma.stack import daemons
 
-    asked = service.name == "daemon" and service.healthy and _serves(services)
+    asked = service.name == "daemon" and service.healthy and serves(services)
     reason = daemons.silent(stack.settings, service) if asked else None
     return replace(service, state="silent", healthy=False, reason=reason) if reason else service
 
 
-def _serves(services: list[Status]) -> bool:
+def serves(services: list[Status]) -> bool:
     """Whether there is a web interface to ask."""
     return any(service.name == "webserver" and service.healthy for service in services)

@@ -211,7 +211,9 @@ class Settings(BaseModel):
         "DAGMA_WEBHOOK_URL", "Webhook that is told how runs ended; it is kept secret.", "none"
     )
     webhook_format: values.WebhookFormat = _setting(
-        "DAGMA_WEBHOOK_FORMAT", "json", "What the webhook gets: json, or wecom for a WeCom bot."
+        "DAGMA_WEBHOOK_FORMAT",
+        "json",
+        "What the webhook gets: json, slack, or wecom for a WeCom bot.",
     )
     public_url: values.Url | None = _setting(
         "DAGMA_PUBLIC_URL",

@@ -116,7 +116,7 @@ Password = Annotated[
     str, _matching(r"[^\x00-\x1f\x7f]{1,200}"), Allowed("1 to 200 characters in one line")
 ]
 Flag = Annotated[bool, Allowed("true or false")]
-WebhookFormat = Annotated[Literal["json", "wecom"], Allowed("json or wecom")]
+WebhookFormat = Annotated[Literal["json", "slack", "wecom"], Allowed("json, slack or wecom")]
 Switch = Annotated[Literal["on", "off", "auto"], Allowed("on, off or auto")]
 Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]

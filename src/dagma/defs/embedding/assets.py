@@ -7,11 +7,12 @@ from pathlib import Path
 
 import dagster as dg
 
+from dagma.defs.embedding import packaging
 from dagma.defs.embedding.item2vec import Embedding, Epoch, Item2VecConfig, train
 from dagma.defs.embedding.plot import picture
 from dagma.defs.embedding.quality import ENOUGH, Quality, cross_validate
 from dagma.defs.embedding.recipes import GROUP
-from dagma.defs.models.tracking import MlflowResource
+from dagma.defs.models.tracking import MlflowResource, TrackedRun
 from dagma.defs.recipes.frame import DataFrame
 
 CHECK = "better_than_popularity"
@@ -20,7 +21,7 @@ ARTIFACT = "ingredient_vectors.parquet"
 # name -> (type, what it holds)
 COLUMNS = {
     "ingredient": ("str", "The normalised name."),
-    "recipes": ("int64", "In how many recipes it is; the table falls by this."),
+    "recipes": ("int64", "In how many recipes it is; the rows are in falling order of it."),
     "vector": ("list[float32]", "Ingredients used alike have near vectors (cosine)."),
     "context": ("list[float32]", "Its product with a vector: how well the two go together."),
 }
@@ -54,9 +55,8 @@ def ingredient_embedding_model(
     recipes = training_recipes.groupby(["source", "recipe_id"], sort=False)
     baskets = recipes["ingredient"].agg(list).tolist()
     with mlflow.run(context) as run:
-        for key, value in config.model_dump().items():
-            mlflow.log_param(key, value)
-        mlflow.log_param("recipes", len(baskets))
+        mlflow.log_params({**config.model_dump(), "recipes": len(baskets)})
+        mlflow.log_dataset(training_recipes, "training_recipes", "asset training_recipes")
         embedding = train(baskets, config, _progress(context, mlflow, config.epochs))
         if not embedding.ingredients:
             raise dg.Failure(
@@ -72,15 +72,32 @@ def ingredient_embedding_model(
         if quality:
             mlflow.log_metric("held_out_mrr", quality.mrr)
             mlflow.log_metric("held_out_popularity_mrr", quality.popularity_mrr)
+        check = _check(quality)
+        registered = _register(mlflow, run, embedding, bool(check.passed))
     yield dg.Output(
         frame,
         metadata={
             "recipes": len(baskets),
             "plot": dg.MetadataValue.md(picture(embedding)),
             **run.metadata,
+            **registered,
         },
     )
-    yield _check(quality)
+    yield check
+
+
+def _register(
+    mlflow: MlflowResource, run: TrackedRun, embedding: Embedding, passed: bool
+) -> dict[str, str]:
+    """Register the model; the alias moves to it when the check has passed."""
+    if not run.is_tracked:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        version = mlflow.register_model(packaging.save(embedding, Path(folder)), packaging.MODEL)
+    if passed and version:
+        mlflow.set_alias(packaging.MODEL, packaging.ALIAS, version)
+    alias = f" @{packaging.ALIAS}" if passed else ""
+    return {"mlflow_model": f"{packaging.MODEL} {version}{alias}"} if version else {}
 
 
 def _progress(context: dg.AssetExecutionContext, mlflow: MlflowResource, epochs: int) -> Epoch:

@@ -35,6 +35,13 @@ class Item2VecConfig(dg.Config):
     learning_rate: float = Field(
         default=0.025, gt=0, le=1, description="At the start; it falls to 0.0001 linearly."
     )
+    subsample: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Ingredients of a larger share of all mentions are left out at random, the more "
+        "often the larger it is; 0 keeps all, since salt is not noise.",
+    )
     min_recipes: int = Field(
         default=2, ge=1, description="Ingredients of fewer recipes get no vector."
     )
@@ -63,11 +70,18 @@ class Embedding:
             Shape (n,); the log of a probability, up to a constant. What skip-gram learns is the log
             of P(context | ingredient) over the noise's P(context), so the noise is added again.
         """
+        scores: NDArray[np.float64] = (
+            self.contexts @ self.vectors[list(ids)].mean(axis=0) + self.log_noise
+        )
+        return scores
+
+    @property
+    def log_noise(self) -> "NDArray[np.float64]":
+        """Shape (n,): the log of what negative samples are drawn by, up to a constant."""
         import numpy as np
 
-        learnt = self.contexts @ self.vectors[list(ids)].mean(axis=0)
-        scores: NDArray[np.float64] = learnt + NOISE_EXPONENT * np.log(self.recipes)
-        return scores
+        logs: NDArray[np.float64] = NOISE_EXPONENT * np.log(self.recipes)
+        return logs
 
 
 def train(
@@ -93,7 +107,7 @@ def train(
         shrink_windows=False,  # always
         negative=config.negative,
         ns_exponent=NOISE_EXPONENT,
-        sample=0,  # salt is not noise
+        sample=config.subsample,
         min_count=config.min_recipes,
         alpha=config.learning_rate,
         epochs=config.epochs,

@@ -2,8 +2,8 @@
 
     inbox/              dropped by anybody; a file is left alone until it has stopped changing
     inbox/processing/   taken: named by its partition key, a run is on its way
-    inbox/archive/      its run succeeded; kept, so that the partition can be materialized again
-    inbox/failed/       its run failed; beside it, in NAME.error.txt, why
+    inbox/archive/      its run succeeded, its checks too; kept, so that it can be read again
+    inbox/failed/       its run or a check failed; beside it, in NAME.error.txt, why
 
 A file goes from one to the next by a rename inside one file system, so it is always whole and in
 exactly one of them.

@@ -10,7 +10,7 @@ from dagma.defs.ingestion.assets import INGEST, sources
 from dagma.defs.ingestion.errors import Refused
 from dagma.defs.ingestion.inbox import Inbox, Key, State, shown
 from dagma.defs.ingestion.resources import default_status
-from dagma.defs.run_errors import reason
+from dagma.defs.run_errors import failed_checks, reason
 from dagma.defs.schedules.clock import sensor_interval
 
 #: Seconds after which a tick takes no further file; Dagster ends a tick after 60.
@@ -67,19 +67,25 @@ class _Tick:
                 if run is None:
                     self.waiting.append(key)
                 elif run.status == dg.DagsterRunStatus.SUCCESS:
-                    self.inbox.succeeded(file)
-                    self.log.info(f"{file.name} was processed and is in the archive.")
+                    self.succeeded(key, file, run)
                 elif run.is_finished and not self.is_retried(run):
-                    self.broke(key, file, run)
+                    why = reason(self.instance, run.run_id)
+                    self.broke(key, file, f"Run {run.run_id} ended in {run.status.value}: {why}")
             except OSError as error:
                 self.notes.append(f"{file.name} cannot be moved: {error}")
 
-    def broke(self, key: str, file: Path, run: dg.DagsterRun) -> None:
+    def succeeded(self, key: str, file: Path, run: dg.DagsterRun) -> None:
+        if wrong := failed_checks(self.instance, run.run_id):
+            self.broke(key, file, f"Run {run.run_id}: {' '.join(wrong)}")
+        else:
+            self.inbox.succeeded(file)
+            self.log.info(f"{file.name} was processed and is in the archive.")
+
+    def broke(self, key: str, file: Path, why: str) -> None:
         # The partition goes first, for the file is what reminds us: killed in between, we do both
         # again. Without it, backfills skip the file, and back in the inbox it is processed anew.
         self.instance.delete_dynamic_partition(str(sources.name), key)
-        why = reason(self.instance, run.run_id)
-        self.inbox.broke(file, f"Run {run.run_id} ended in {run.status.value}: {why}")
+        self.inbox.broke(file, why)
         self.log.warning(f"{file.name} failed and is in {self.inbox.failed}.")
 
     def last_run(self, key: str) -> dg.DagsterRun | None:

@@ -2,44 +2,60 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
+
+from dagma.defs.models import origin, store
+from dagma.defs.models.origin import DAGSTER_ASSET, DAGSTER_RUN_ID
+from dagma.defs.recipes.frame import DataFrame
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 type Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-#: Tags of an MLflow run.
-DAGSTER_RUN_ID = "dagster.run_id"
-DAGSTER_ASSET = "dagster.asset"
-
+SQLITE = "sqlite:///"
 #: The default of MLFLOW_EXPERIMENT.
 EXPERIMENT = "dagma"
 
 #: Seconds that the server may take to say that it is well.
 PROBE_SECONDS = 5
+#: Seconds between two samples of processor, memory, disk and network.
+SAMPLE_SECONDS = 5
+#: MLflow's pages open in the view for language models, where a training is nowhere to be seen,
+#: unless the address or the browser's memory says otherwise; no tag of an experiment does.
+VIEW = "workflowType=machine_learning"
 
 
 @dataclass
 class TrackedRun:
-    """One run of a training; `url` is its page in MLflow, empty for the stub."""
+    """One run of a training; `url` is its page in MLflow, `place` where it is without a page.
+
+    Both are empty for the stub.
+    """
 
     id: str
     url: str = ""
     status: str = "RUNNING"
+    place: str = ""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether there is such a run in MLflow."""
+        return bool(self.url or self.place)
 
     @property
     def metadata(self) -> dict[str, dg.MetadataValue]:
         """What leads from a materialization in Dagster to the run."""
         if not self.url:
-            return {"mlflow_run": dg.MetadataValue.text("not tracked")}
+            where = f"{self.id} in {self.place}" if self.place else "not tracked"
+            return {"mlflow_run": dg.MetadataValue.text(where)}
         return {"mlflow_run": dg.MetadataValue.url(self.url)}
 
 
@@ -57,6 +73,11 @@ class MlflowResource(dg.ConfigurableResource["MlflowResource"], ABC):
     def log_param(self, key: str, value: object) -> None:
         """Log a parameter; its value cannot change within a run."""
 
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log several parameters."""
+        for key, value in params.items():
+            self.log_param(key, value)
+
     @abstractmethod
     def log_metric(self, key: str, value: float, step: int = 0) -> None:
         """Log a metric at a step, such as an epoch."""
@@ -64,6 +85,16 @@ class MlflowResource(dg.ConfigurableResource["MlflowResource"], ABC):
     @abstractmethod
     def log_artifact(self, path: Path) -> None:
         """Keep a copy of a file, under the same name."""
+
+    def log_dataset(self, frame: DataFrame, name: str, source: str) -> None:
+        """Note a table that the run is trained on: its digest and columns, not its rows."""
+
+    def register_model(self, folder: Path, name: str) -> str:
+        """Keep what `save_model` of an MLflow flavor wrote; the new version, empty for the stub."""
+        return ""
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias of a registered model point to a version."""
 
     @abstractmethod
     def close_run(self, status: Status = "FINISHED") -> Status:
@@ -123,6 +154,7 @@ class MlflowTrackingResource(MlflowResource):
 
     _client: "MlflowClient | None" = PrivateAttr(default=None)
     _open: TrackedRun | None = PrivateAttr(default=None)
+    _monitor: Any = PrivateAttr(default=None)
     _log: Callable[[str], None] = PrivateAttr(default=print)
     # The server did not answer: nothing more is sent until the next run.
     _degraded: bool = PrivateAttr(default=False)
@@ -139,6 +171,8 @@ class MlflowTrackingResource(MlflowResource):
         self._open = opened or MlflowStubResource().start_run(context)
         if self._open.url:
             context.log.info(f"MLflow run: {self._open.url}")
+        if opened:
+            self._monitor = self._sample(opened.id)
         return self._open
 
     def log_param(self, key: str, value: object) -> None:
@@ -153,8 +187,23 @@ class MlflowTrackingResource(MlflowResource):
         """Upload a file."""
         self._track(lambda client: client.log_artifact(self._run_id, str(path)))
 
+    def log_dataset(self, frame: DataFrame, name: str, source: str) -> None:
+        """Note a table that the run is trained on."""
+        self._track(lambda client: store.log_dataset(client, self._run_id, frame, name, source))
+
+    def register_model(self, folder: Path, name: str) -> str:
+        """Upload a model and register it; its new version, empty without a server."""
+        return self._track(lambda client: store.register(client, self._run_id, folder, name)) or ""
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias of a registered model point to a version."""
+        self._track(lambda client: client.set_registered_model_alias(name, alias, version))
+
     def close_run(self, status: Status = "FINISHED") -> Status:
         """Close the run."""
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
         try:
             self._track(lambda client: client.set_terminated(self._run_id, status))
         finally:
@@ -175,17 +224,32 @@ class MlflowTrackingResource(MlflowResource):
         experiment = self._experiment_id(client)
         asset = context.asset_key.to_user_string()
         _close_abandoned(client, experiment, asset, context)
-        tags = {DAGSTER_RUN_ID: context.run.run_id, DAGSTER_ASSET: asset}
-        run_id = client.create_run(experiment, tags=tags, run_name=asset).info.run_id
-        base = _without_login(self.tracking_uri).rstrip("/")
-        return TrackedRun(run_id, f"{base}/#/experiments/{experiment}/runs/{run_id}")
+        made = client.create_run(experiment, tags=origin.tags(context), run_name=asset)
+        run_id, base = made.info.run_id, _without_login(self.tracking_uri).rstrip("/")
+        if not self._is_server:
+            return TrackedRun(run_id, place=base)
+        return TrackedRun(run_id, f"{base}/#/experiments/{experiment}/runs/{run_id}?{VIEW}")
+
+    @property
+    def _is_server(self) -> bool:
+        return self.tracking_uri.startswith(("http://", "https://"))
+
+    def _sample(self, run_id: str) -> Any:  # noqa: ANN401 - MLflow has no types here
+        """Log the machine's load to a run while it is open, in a thread of its own."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+            run_id, sampling_interval=SAMPLE_SECONDS, tracking_uri=self.tracking_uri
+        )
+        monitor.start()  # type: ignore[no-untyped-call]
+        return monitor
 
     def _experiment_id(self, client: "MlflowClient") -> str:
         from mlflow.exceptions import RestException
 
         if (found := client.get_experiment_by_name(self.experiment)) is None:
             try:
-                return client.create_experiment(self.experiment)
+                return client.create_experiment(self.experiment, self._artifacts)
             except RestException:  # another run was quicker
                 found = client.get_experiment_by_name(self.experiment)
         if found is None or found.lifecycle_stage != "active":
@@ -196,12 +260,21 @@ class MlflowTrackingResource(MlflowResource):
             )
         return found.experiment_id
 
+    @property
+    def _artifacts(self) -> str | None:
+        """Beside a SQLite file; MLflow's own choice is `mlruns` in the current directory."""
+        if not self.tracking_uri.startswith(SQLITE):
+            return None
+        return (
+            Path(self.tracking_uri.removeprefix(SQLITE)).absolute().parent / "artifacts"
+        ).as_uri()
+
     def _probe(self) -> None:
         """Ask the server whether it is well, once: the client itself would try for minutes."""
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
-        if self.tracking_uri.startswith(("http://", "https://")):
+        if self._is_server:
             server = get_default_host_creds(self.tracking_uri)  # type: ignore[no-untyped-call]
             http_request(  # type: ignore[no-untyped-call]
                 server, "/health", "GET", max_retries=0, timeout=PROBE_SECONDS
@@ -212,6 +285,13 @@ class MlflowTrackingResource(MlflowResource):
             raise dg.Failure(
                 "MLFLOW_USE_TRACKING is set and MLFLOW_TRACKING_URI is not: set it to the address "
                 "of an MLflow server, or unset both.",
+                allow_retries=False,
+            )
+        if re.match(r"file:|(?!databricks)[^:]*$", self.tracking_uri):
+            path = Path(self.tracking_uri.removeprefix("file:")).absolute()
+            raise dg.Failure(
+                f"MLFLOW_TRACKING_URI is {self.tracking_uri}, and MLflow keeps no runs in "
+                f"directories any more: set it to {SQLITE}{path / 'mlflow.db'}, or to a server.",
                 allow_retries=False,
             )
         try:

@@ -13,7 +13,7 @@ import dagster as dg
 from dagma.defs.notifications.message import Message
 from dagma.defs.notifications.resources import default_status
 from dagma.defs.notifications.webhook import Webhook, WebhookError
-from dagma.defs.run_errors import reason
+from dagma.defs.run_errors import failed_checks, reason
 from dagma.defs.schedules.clock import sensor_interval
 
 #: Dagster's web interface hides tags that begin with ".dagster/".
@@ -44,11 +44,14 @@ def notify_failure(context: dg.RunFailureSensorContext, webhook: Webhook) -> Non
     run_status=dg.DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=sensor_interval(),
     default_status=default_status(),
-    description="Tells the webhook about a run that succeeded.",
+    description="Tells the webhook about a run that succeeded, and which of its checks failed.",
 )
 def notify_success(context: dg.RunStatusSensorContext, webhook: Webhook) -> None:
-    """Tell the webhook about a run that succeeded."""
-    _tell(context.instance, webhook, context.dagster_run, "run_success", str)
+    """Tell the webhook about a run that succeeded, and which of its checks failed."""
+    run = context.dagster_run
+    wrong = failed_checks(context.instance, run.run_id)
+    event = "check_failure" if wrong else "run_success"
+    _tell(context.instance, webhook, run, event, lambda: "\n".join(wrong))
 
 
 @dg.asset_sensor(
@@ -85,6 +88,7 @@ def _recipe_counts(instance: dg.DagsterInstance) -> list[int]:
 TITLES = {
     "run_failure": "Run of {} failed",
     "run_success": "Run of {} succeeded",
+    "check_failure": "Run of {} made data that failed its checks",
     "recipes_shrunk": "The corpus has shrunk in a run of {}",
 }
 

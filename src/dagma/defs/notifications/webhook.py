@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,14 +39,18 @@ class Webhook(dg.ConfigurableResource["Webhook"]):
 
     url: str = Field(default="", description="The address; prefer url_file where you can.")
     url_file: str = Field(default="", description="A file that holds the address.")
-    format: str = Field(default="json", description="json, or wecom for a WeCom bot.")
+    format: str = Field(default="json", description="json, slack, or wecom for a WeCom bot.")
     public_url: str = Field(
         default="", description="Where people reach Dagster's web interface, for links."
     )
 
     def link(self, run_id: str) -> str:
         """The page of a run; empty where the web interface has no address."""
-        return f"{self.public_url.rstrip('/')}/runs/{run_id}" if self.public_url else ""
+        return self.page(f"runs/{run_id}")
+
+    def page(self, path: str) -> str:
+        """A page of the web interface; empty where it has no address."""
+        return f"{self.public_url.rstrip('/')}/{path}" if self.public_url else ""
 
     def send(self, message: Message) -> None:
         """Post a message; repeats it when the server does not answer or answers 429 or 5xx.
@@ -54,9 +58,10 @@ class Webhook(dg.ConfigurableResource["Webhook"]):
         Raises:
             WebhookError: There is no address, or no attempt had success.
         """
-        body = {"json": message.json, "wecom": message.wecom}.get(self.format)
+        formats = {"json": message.json, "slack": message.slack, "wecom": message.wecom}
+        body = formats.get(self.format)
         if body is None:
-            raise WebhookError(f"The webhook's format is {self.format!r}, not json or wecom.")
+            raise WebhookError(f"The webhook's format is {self.format!r}, not {_any_of(formats)}.")
         answer = _post(self._address(), body())
         # WeCom says 200 whatever happened; what did is in the answer.
         code = _errcode(answer) if self.format == "wecom" else 0
@@ -74,6 +79,11 @@ class Webhook(dg.ConfigurableResource["Webhook"]):
         if not address:
             raise WebhookError("DAGMA_WEBHOOK_URL is not set.")
         return address
+
+
+def _any_of(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _post(address: str, body: dict[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """What the pipelines of this folder call: plain functions that know nothing of Dagster."""
 
 import random
+import warnings
 from collections.abc import Sequence
 
 from dagma.defs.recipes.frame import DataFrame
@@ -14,6 +15,8 @@ def split_by_cuisine(recipes: DataFrame) -> dict[str, DataFrame]:
 
 def most_common(rows: DataFrame, count: int) -> DataFrame:
     """The ingredients of the most recipes, in order, and how many recipes those are."""
+    if rows.empty:
+        warnings.warn("there are no rows, as where no recipe has a cuisine", stacklevel=2)
     found = rows.groupby("ingredient")["recipe_id"].nunique()
     ordered = found.sort_values(ascending=False, kind="stable").head(count)
     return ordered.rename("recipes").reset_index()

@@ -26,6 +26,9 @@ _AMOUNT = re.compile(
 )
 # A letter and what follows it in one word, in any script; "5-spice" is a word too.
 _WORD = re.compile(r"(?:\d+-(?=[^\W\d_]))?[^\W\d_][^\s!-&(-,/-@\[-`{-~®™©°•…\u2013\u2014“”]*|&")
+_MARK = re.compile("[\u2122\u2120\u00ae\u00a9]")
+# A number that belongs to the name, as in "7 Up", and other fixed phrases.
+_FIXED = re.compile(rf"\b({'|'.join(words.PHRASES)})\b")
 _ARTICLE = re.compile(r"an? ")
 _PLUS = re.compile(r"^(?:plus|and|\+) (?=\d)")
 _SIZE = re.compile(r"^(?:generous|heaping|heaped|large|level|medium|scant|small) ")
@@ -85,11 +88,13 @@ def _pluralizer() -> "Pluralizer":
 
 
 def _fold(text: str) -> str:
-    text = _VULGAR_FRACTION.sub(r" \1 ", text)
-    text = unicodedata.normalize("NFKD", text.casefold())
+    # Before compatibility forms are taken apart, which would make the letters TM of the trade mark.
+    text = _VULGAR_FRACTION.sub(r" \1 ", _MARK.sub("®", text))
+    text = unicodedata.normalize("NFKD", text).casefold()
     # Only Latin letters lose their marks: in other scripts a mark makes another letter.
     text = unicodedata.normalize("NFC", _LATIN_ACCENT.sub(r"\1", text))
     text = _MEASURE_HYPHEN.sub(r"\1 ", text.translate(words.LETTERS))
+    text = _FIXED.sub(lambda match: words.PHRASES[match[1]], text)
     while (bare := _BRACKETS.sub(" ", text)) != text:
         text = bare
     return " ".join(text.split())
@@ -160,11 +165,18 @@ def _take_bare_unit(text: str, *, counted: bool) -> tuple[str | None, str]:
 
 def _name(text: str) -> str:
     """The first part that still names something when its descriptors are gone."""
+    text = _without_brand(text)
     text = _PART_OF.sub(lambda match: f"{_bare(match[2])} {match[1]}", text)
     text = _PHRASE.sub(" ", f" {text} ")
     for ending in words.ENDINGS:
         text = f"{text.split(ending)[0]} "
     return next((name for part in _SEPARATOR.split(text) if (name := _bare(part))), "")
+
+
+def _without_brand(text: str) -> str:
+    """What follows the last mark of a brand, unless that names nothing."""
+    rest = text.rpartition("®")[2]
+    return rest if _bare(_SEPARATOR.split(rest)[0]) else text
 
 
 def _bare(text: str) -> str:

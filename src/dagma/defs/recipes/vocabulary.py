@@ -58,10 +58,18 @@ PARTS = {
 # "zest of 1 lemon" is lemon zest.
 PARTS_OF = ("zest", "juice", "rind", "peel")
 
+# Phrases as they are written -> as one name; a number in them is no amount.
+PHRASES = {
+    **{name: "7-up" for name in ("7 up", "7up")},
+    "5 spice": "5-spice",
+    "7 spice": "7-spice",
+    "gluten-free": "gluten free",
+}
+
 # Hyphen or space between the words.
 DESCRIPTOR_PHRASES = (
     *("all purpose", "at room temperature", "bite size", "bite sized", "bone in", "extra virgin"),
-    *("fat free", "free range", "full fat", "gluten free", "hard boiled", "low fat", "low salt"),
+    *("fat free", "free range", "full fat", "hard boiled", "low fat", "low salt"),
     *("low sodium", "non fat", "part skim", "reduced fat", "reduced sodium", "room temperature"),
     *("semi skimmed", "skin on", "store bought", "to serve", "to taste"),
 )
@@ -100,8 +108,9 @@ DESCRIPTORS = frozenset(
 # What descriptors leave behind at the edges: "rinsed and drained beans".
 CONNECTIVES = frozenset({"a", "about", "an", "and", "from", "in", "of", "plus", "the"})
 
-# Before these a descriptor is part of the name: ground beef is no beef, whole milk no milk.
+# Before these a descriptor is part of the name: ground beef is no beef, dry milk no milk.
 KEPT_BEFORE = {
+    "dry": frozenset({"milk", "mustard"}),
     "ground": frozenset({"beef", "chicken", "lamb", "meat", "pork", "turkey", "veal"}),
     "whole": frozenset({"grain", "milk", "wheat"}),
 }
@@ -145,8 +154,24 @@ SPELLINGS = {
 # Food words that the rules for English plurals get wrong, as plural -> singular.
 PLURALS = {
     **{
-        word: word for word in ("brussels", "cos", "haas", "molasses", "schnapps", "swiss", "tapas")
+        word: word
+        for word in (
+            *("ananas", "anis", "beaujolais", "brussels", "calvados", "cassis", "chablis", "cos"),
+            *(
+                "coulis",
+                "gras",
+                "graves",
+                "haas",
+                "haggis",
+                "molasses",
+                "pastis",
+                "ras",
+                "sassafras",
+            ),
+            *("sauternes", "schnapps", "swiss", "tapas"),
+        )
     },
+    "quiches": "quiche",
     "chilies": "chili",
     "chillies": "chili",
     "chiles": "chili",

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from dagma.defs.embedding import plot
 from dagma.defs.preview import markdown_table
 from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.vectors import collection
@@ -26,6 +27,13 @@ class NeighboursConfig(dg.Config):
         default=20, ge=1, le=1_000, description="How many ingredients, most frequent first."
     )
     neighbours: int = Field(default=5, ge=1, le=100, description="How many neighbours of each.")
+    min_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Neighbours are in this share of the most frequent ingredient's recipes, or more: "
+        "of rarer ones a few recipes say too little.",
+    )
 
 
 @dg.asset(group_name=GROUP, kinds={"python", "qdrant"})
@@ -66,9 +74,14 @@ def similar_ingredients(config: NeighboursConfig, qdrant: QdrantResource) -> dg.
     import pandas as pd
 
     with qdrant.connect() as client:
-        rows = collection.neighbours(client, config.ingredients, config.neighbours)
+        rows = collection.neighbours(
+            client, config.ingredients, config.neighbours, config.min_share
+        )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return dg.Output(frame, metadata={"neighbours": dg.MetadataValue.md(_table(frame))})
+    metadata = {"neighbours": dg.MetadataValue.md(_table(frame))}
+    if len(frame):
+        metadata["picture"] = dg.MetadataValue.md(plot.neighbours(frame))
+    return dg.Output(frame, metadata=metadata)
 
 
 def _table(frame: DataFrame) -> str:

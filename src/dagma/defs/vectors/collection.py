@@ -65,7 +65,7 @@ def publish(client: "QdrantClient", frame: DataFrame) -> Published:
 
 
 def neighbours(
-    client: "QdrantClient", ingredients: int, limit: int
+    client: "QdrantClient", ingredients: int, limit: int, min_share: float = 0.0
 ) -> list[tuple[str, int, str, float]]:
     """Look up what is nearest to the most frequent ingredients, as readers of the alias see it.
 
@@ -73,6 +73,7 @@ def neighbours(
         client: Of a server or of the embedded engine.
         ingredients: How many of them.
         limit: How many neighbours of each.
+        min_share: Neighbours are in this share of the most frequent ingredient's recipes, or more.
 
     Returns:
         Rows of ingredient, rank from 1, neighbour, cosine similarity.
@@ -80,7 +81,7 @@ def neighbours(
     Raises:
         Failure: There is no alias yet.
     """
-    from qdrant_client.models import QueryRequest
+    from qdrant_client.models import FieldCondition, Filter, QueryRequest, Range
 
     if not (name := target(client)):
         raise dg.Failure(
@@ -88,8 +89,12 @@ def neighbours(
             allow_retries=False,
         )
     frequent = heapq.nsmallest(ingredients, _counted(client, name))
+    least = -min((count for count, _ in frequent), default=0) * min_share
+    common = Filter(must=[FieldCondition(key="recipes", range=Range(gte=least))])
     requests = [
-        QueryRequest(query=point_id(ingredient), limit=limit, with_payload=["ingredient"])
+        QueryRequest(
+            query=point_id(ingredient), limit=limit, filter=common, with_payload=["ingredient"]
+        )
         for _, ingredient in frequent
     ]
     answers = client.query_batch_points(name, requests)
