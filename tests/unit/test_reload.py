@@ -44,7 +44,9 @@ def test_code_is_checked_by_the_interpreter_of_its_server(tmp_path):
     program.write_text("#!/bin/sh\necho checked by the other one\nexit 1\n")
     program.chmod(0o700)
     environ = os.environ | {"DAGMA_CODE_MODULE": "ours", "PATH": str(tmp_path)}
-    with psutil.Popen(["python", "60"], executable=shutil.which("sleep"), env=environ) as process:
+    # Not a program of coreutils: where these are one, it goes by its name.
+    server = {"executable": shutil.which("bash"), "stdin": -1, "env": environ}
+    with psutil.Popen(["python", "-c", "read"], **server) as process:
         try:
             while "DAGMA_CODE_MODULE" not in process.environ():
                 time.sleep(0.01)
