@@ -1,8 +1,8 @@
 """Renew nix/registry/lock.json: the newest packages of the Debian suite, and say what moved.
 
 The names in the lock stay (add one with an empty object, then run this); their versions and hashes
-are renewed. process-compose is renewed by hand: set its version and an empty sha256; the next
-`./nixw` computes and records the hash.
+are renewed. Go programs are renewed by hand: set the version and an empty sha256; the next `./nixw`
+that needs the program computes and records the hash.
 """
 
 import json
@@ -14,22 +14,29 @@ from typing import Any
 
 from debian import Apt, make_seed
 from machine import BringError
-from pins import ARCHITECTURES, Package
+from pins import ARCHITECTURES, Package, by_suite
 from store import archive_sha256
 
 
 def renew(lock: dict[str, Any], system: str, folder: Path) -> None:
-    """Write the suite's versions for one system into the lock, and the seed's hash with them.
+    """Write the suites' versions for one system into the lock, and the seed's hash with them.
 
     Raises:
         BringError: The mirror does not answer, or cannot be trusted.
     """
-    apt = Apt(folder, lock["suite"], system)
-    if not apt.signed:
-        raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
-    apt.update()
-    found = apt.available([name for group in lock["debian"].values() for name in group])
-    for group in lock["debian"].values():
+    for suite, groups in by_suite(lock, list(lock["debian"])).items():
+        apt = Apt(folder / suite, suite, system)
+        if not apt.signed:
+            raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
+        apt.update()
+        renew_groups(lock, groups, apt)
+
+
+def renew_groups(lock: dict[str, Any], groups: list[str], apt: Apt) -> None:
+    """Write the versions that a suite has of some groups into the lock."""
+    system = apt.system
+    found = apt.available([name for group in groups for name in lock["debian"][group]])
+    for group in (lock["debian"][group] for group in groups):
         for name in group:
             # A few libraries exist for one processor only (libcpuid17).
             group[name].pop(system, None)
@@ -74,7 +81,9 @@ def renewed(lock: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(folder)
     gone = sorted(name for group in new["debian"].values() for name in group if not group[name])
     if gone:
-        raise BringError(f"Debian {lock['suite']} has no package {', '.join(gone)}")
+        raise BringError(
+            f"Debian {' and '.join(by_suite(new, list(new['debian'])))} have no package {', '.join(gone)}"
+        )
     return new
 
 

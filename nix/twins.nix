@@ -1,0 +1,46 @@
+# Checks with programs as nixpkgs has them where the set's are otherwise (registry/twins.nix), so that a
+# machine without nixpkgs finds out what would fail on it.
+{
+  pkgs,
+  # ./python and ./stack.nix of the same set.
+  python,
+  stack,
+  # As in ./checks.nix.
+  inCheckout,
+  everything,
+  checkImage,
+}:
+let
+  services = [ python.test ] ++ stack.services;
+in
+{
+  # A coreutils that is one program, which goes by its name: every unit test that starts programs.
+  twin-coreutils = inCheckout "twin-coreutils" ([ pkgs.coreutils.twin ] ++ services) everything ''
+    files=()
+    for file in tests/unit/test_*.py; do
+      if [[ $(<"$file") =~ subprocess|Popen|program\( ]]; then files+=("$file"); fi
+    done
+    [ "$(readlink "$(type -P sleep)")" = coreutils ]
+    python -m pytest "''${files[@]}" -p no:cacheprovider
+  '';
+
+  # An image with nixpkgs' kind of Python fits the budget that was measured without all that it brings.
+  # One role will do: all have the same interpreter.
+  twin-python =
+    let
+      twins = pkgs // {
+        python313 = pkgs.python313.twin;
+      };
+    in
+    checkImage "twin-python" (
+      import ./image {
+        pkgs = twins;
+        python = import ./python { pkgs = twins; };
+        choose = roles: { inherit (roles) daemon; };
+        recipes = throw "the daemon has no corpus";
+        dbtManifest = throw "the daemon has no manifest";
+        revision = "twin";
+        created = 1;
+      }
+    );
+}
