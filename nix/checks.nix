@@ -174,6 +174,8 @@ in
       stack
       inCheckout
       everything
+      stackTests
+      pushWith
       checkImage
       ;
   }

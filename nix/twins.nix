@@ -8,6 +8,8 @@
   # As in ./checks.nix.
   inCheckout,
   everything,
+  stackTests,
+  pushWith,
   checkImage,
 }:
 let
@@ -23,6 +25,26 @@ in
     [ "$(readlink "$(type -P sleep)")" = coreutils ]
     python -m pytest "''${files[@]}" -p no:cacheprovider
   '';
+
+  # The newest process-compose: all that the stack asks of a supervisor.
+  twin-process-compose =
+    inCheckout "twin-process-compose" ([ pkgs.process-compose.twin ] ++ services)
+      (
+        stackTests
+        // {
+          "tests/unit/conftest.py" = ../tests/unit/conftest.py;
+          "tests/unit/test_topology.py" = ../tests/unit/test_topology.py;
+          "process-compose.yaml" = ../process-compose.yaml;
+        }
+      )
+      ''
+        process-compose version
+        python -m pytest tests/unit/test_topology.py tests/stack/test_lifecycle.py \
+          tests/stack/test_drain.py -p no:cacheprovider
+      '';
+
+  # Images are pushed to the registry of version 3.
+  twin-distribution = pushWith "twin-distribution" pkgs.distribution.twin;
 
   # An image with nixpkgs' kind of Python fits the budget that was measured without all that it brings.
   # One role will do: all have the same interpreter.

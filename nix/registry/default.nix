@@ -101,6 +101,8 @@ let
       lock
       debian
       base
+      goPrefix
+      goProgram
       ;
   };
   # A package whose other form is `twin`; the checks of ../twins.nix run with that.
@@ -167,20 +169,20 @@ rec {
   };
 
   # Debian has the release before 3, whose program has a name of its own.
-  distribution = debian.prefix {
+  distribution = beside "distribution" (debian.prefix {
     name = "distribution";
     libraries = [ base ];
     finish = "ln -s docker-registry bin/registry";
-  };
+  });
 
   go = goPrefix "go" "1.24";
 
-  process-compose = goProgram {
+  process-compose = beside "process-compose" (goProgram {
     pin = lock.go.process-compose;
     inherit go;
     program = "process-compose";
     variable = "src/config.Version";
-  };
+  });
 
   # nixpkgs' fetchurl. The file is taken out of a Debian package instead: the hash says that it is the
   # same, and so the store path is the same too.

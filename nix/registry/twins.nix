@@ -5,7 +5,13 @@
   debian,
   # The prefix with the C library.
   base,
+  # As in default.nix.
+  goPrefix,
+  goProgram,
 }:
+let
+  go = goPrefix "twin-go" "1.26";
+in
 {
   # One program for all, that goes by the name it is called by.
   coreutils = debian.prefix {
@@ -43,5 +49,26 @@
         "$out/bin/python3.13" $level -m compileall -q -f -j 0 --invalidation-mode checked-hash lib/python3.13
       done
     '';
+  };
+
+  # Of the releases that nixpkgs 26.05 has had (1.94 to 1.110) the one that the Go module proxy gives
+  # with all that it is made of.
+  process-compose =
+    goProgram {
+      pin = lock.go.twin-process-compose;
+      inherit go;
+      program = "process-compose";
+      variable = "src/config.Version";
+    }
+    // {
+      inherit go;
+    };
+
+  distribution = goProgram {
+    pin = lock.go.twin-distribution;
+    inherit go;
+    program = "registry";
+    package = "./cmd/registry";
+    variable = "version.version";
   };
 }
