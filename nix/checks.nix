@@ -61,6 +61,36 @@ let
     "schedules"
     "training"
   ];
+
+  # image-push and image-merge, with a real registry.
+  pushWith =
+    name: registry:
+    inCheckout name
+      [
+        python.test
+        pkgs.skopeo
+        registry
+        outputs.programs.image-push
+        outputs.programs.image-merge
+      ]
+      {
+        "pyproject.toml" = ../pyproject.toml;
+        "nix/image" = ./image;
+        "tests/small_layouts.py" = ../tests/small_layouts.py;
+        "tests/image/test_push.py" = ../tests/image/test_push.py;
+      }
+      ''
+        python -m pytest tests/image/test_push.py -p no:cacheprovider
+      '';
+
+  # Images as files: no container runtime works in the build sandbox.
+  checkImage =
+    name: made:
+    pkgs.runCommand "check-${name}" {
+      nativeBuildInputs = [ pkgs.python313 ];
+      budgets = builtins.toJSON made.budgets;
+      passAsFile = [ "budgets" ];
+    } ''python3.13 ${./image/check.py} ${made.image} "$budgetsPath" >"$out"'';
 in
 {
   # Style, types and shell scripts.
@@ -136,33 +166,24 @@ in
     printf '%s\n' ${toString (builtins.attrValues (outputs.packages // outputs.programs))} >"$out"
   '';
 }
+// lib.optionalAttrs (pkgs.python313 ? twin) (
+  import ./twins.nix {
+    inherit
+      pkgs
+      python
+      stack
+      inCheckout
+      everything
+      stackTests
+      pushWith
+      checkImage
+      ;
+  }
+)
 // lib.optionalAttrs (images != null) {
-  # image-push and image-merge, with a real registry.
-  push =
-    inCheckout "push"
-      [
-        python.test
-        pkgs.skopeo
-        pkgs.distribution
-        outputs.programs.image-push
-        outputs.programs.image-merge
-      ]
-      {
-        "pyproject.toml" = ../pyproject.toml;
-        "nix/image" = ./image;
-        "tests/small_layouts.py" = ../tests/small_layouts.py;
-        "tests/image/test_push.py" = ../tests/image/test_push.py;
-      }
-      ''
-        python -m pytest tests/image/test_push.py -p no:cacheprovider
-      '';
+  push = pushWith "push" pkgs.distribution;
 
-  # The images as files: no container runtime works in the build sandbox.
-  image = pkgs.runCommand "check-image" {
-    nativeBuildInputs = [ pkgs.python313 ];
-    budgets = builtins.toJSON images.budgets;
-    passAsFile = [ "budgets" ];
-  } ''python3.13 ${./image/check.py} ${images.image} "$budgetsPath" >"$out"'';
+  image = checkImage "image" images;
 
   # Built twice, with the same digests.
   image-rebuilt = images.rebuilt;

@@ -33,10 +33,13 @@ PIECE = 1 << 20
 #: Packed bytes read at one time: they may unpack to a thousand times as many.
 PACKED = 1 << 14
 
-#: What no image holds: installers of packages, compilers, and bytecode of another optimization level.
+#: What no image holds: installers of packages, compilers and what they read, tests, and bytecode of
+#: another optimization level.
 UNWANTED = re.compile(
     r"/site-packages/(pip|setuptools|ensurepip)/"
     r"|/bin/(gcc|cc|g\+\+|clang|ld|as|make|pip[0-9.]*|patchelf)$"
+    r"|/bin/(idle|python3?-config)"
+    r"|/lib/python3[^/]*/(config-[^/]+|ensurepip|idlelib|test|tkinter|turtledemo)/"
     r"|\.opt-[12]\.pyc$"
     r"|/site-packages/.+/tests/"
 )

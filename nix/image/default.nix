@@ -11,12 +11,14 @@
   # The commit that the images are made from, and its time in seconds since 1970.
   revision,
   created,
+  # The roles that are made, of all.
+  choose ? (roles: roles),
 }:
 let
   inherit (pkgs) lib;
   inherit (builtins) filter toJSON;
 
-  roles = import ./roles.nix { inherit pkgs python; };
+  roles = choose (import ./roles.nix { inherit pkgs python; });
   roleNames = builtins.attrNames roles;
 
   inherit

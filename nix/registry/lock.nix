@@ -86,11 +86,16 @@ rec {
       hash = wheels.${name}.wheels.${system}.sha256;
     };
 
-  process-compose = locked.process-compose // {
-    source = artifact {
-      name = "process-compose-${locked.process-compose.version}";
-      hash = locked.process-compose.sha256;
-      mode = "recursive";
-    };
-  };
+  # Go programs: module, version, and the source with its modules.
+  go = builtins.mapAttrs (
+    name: pin:
+    pin
+    // {
+      source = artifact {
+        name = "${builtins.replaceStrings [ "twin-" ] [ "" ] name}-${pin.version}";
+        hash = pin.sha256;
+        mode = "recursive";
+      };
+    }
+  ) locked.go;
 }

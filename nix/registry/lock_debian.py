@@ -2,8 +2,8 @@
 
 Usage: lock_debian.py [CHECKOUT] [--upgrade [NAME ...]]. The names in the lock stay (add one with an
 empty object, then run this), and so do their versions, unless --upgrade asks for the newest of all
-packages, or of those named. process-compose is renewed by hand: set its version and an empty sha256; the next
-`./nixw` computes and records the hash.
+packages, or of those named. Go programs are renewed by hand: set the version and an empty sha256; the
+next `./nixw` that needs the program computes and records the hash.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from debian import Apt, make_seed
 from machine import BringError
-from pins import ARCHITECTURES, Package
+from pins import ARCHITECTURES, Package, by_suite
 from store import archive_sha256
 
 
@@ -29,18 +29,28 @@ def asked(lock: dict[str, Any], upgrade: Optional[list[str]]) -> set[str]:
 
 
 def renew(lock: dict[str, Any], system: str, folder: Path, names: set[str]) -> None:
-    """Write the suite's versions of some packages for one system into the lock, and the seed's hash.
+    """Write the suites' versions of some packages for one system into the lock, and the seed's hash.
 
     Raises:
         BringError: The mirror does not answer, or cannot be trusted.
     """
-    apt = Apt(folder, lock["suite"], system)
-    if not apt.signed:
-        raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
-    apt.update()
-    found = apt.available(sorted(names))
-    for group in lock["debian"].values():
-        for name in names & group.keys():
+    for suite, groups in by_suite(lock, list(lock["debian"])).items():
+        wanted = {name for group in groups for name in lock["debian"][group]} & names
+        if not wanted:
+            continue
+        apt = Apt(folder / suite, suite, system)
+        if not apt.signed:
+            raise BringError("new pins need Debian's signatures: install debian-archive-keyring")
+        apt.update()
+        renew_groups(lock, groups, apt, wanted)
+
+
+def renew_groups(lock: dict[str, Any], groups: list[str], apt: Apt, wanted: set[str]) -> None:
+    """Write the versions that a suite has of some packages of some groups into the lock."""
+    system = apt.system
+    found = apt.available(sorted(wanted))
+    for group in (lock["debian"][group] for group in groups):
+        for name in wanted & group.keys():
             # A few libraries exist for one processor only (libcpuid17).
             group[name].pop(system, None)
             if name in found:
@@ -84,7 +94,9 @@ def renewed(lock: dict[str, Any], names: set[str]) -> dict[str, Any]:
         shutil.rmtree(folder)
     gone = sorted(name for group in new["debian"].values() for name in group if not group[name])
     if gone:
-        raise BringError(f"Debian {lock['suite']} has no package {', '.join(gone)}")
+        raise BringError(
+            f"Debian {' and '.join(by_suite(new, list(new['debian'])))} have no package {', '.join(gone)}"
+        )
     return new
 
 

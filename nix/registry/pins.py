@@ -23,6 +23,8 @@ def system(machine: str, kernel: str) -> str:
 
 SYSTEM = system(platform.machine(), platform.system())
 ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
+#: What the lock's names begin with of which only the checks in nix/twins.nix make use.
+TWIN = "twin-"
 
 
 class Package(NamedTuple):
@@ -77,9 +79,21 @@ def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
     }
 
 
-def store_groups(lock: dict[str, Any]) -> list[str]:
-    """Return the groups of packages that go into the store: all but Nix itself."""
-    return [group for group in lock["debian"] if group != "nix"]
+def store_groups(lock: dict[str, Any], twins: bool) -> list[str]:
+    """Return the groups of packages that go into the store: all but Nix itself, twins if asked for."""
+    return [
+        group
+        for group in lock["debian"]
+        if group != "nix" and (twins or not group.startswith(TWIN))
+    ]
+
+
+def by_suite(lock: dict[str, Any], groups: list[str]) -> dict[str, list[str]]:
+    """Return the groups of each Debian suite; it is the lock's `suite` unless `suites` has another."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        found.setdefault(lock["suites"].get(group, lock["suite"]), []).append(group)
+    return found
 
 
 def deb_name(name: str, version: str, system: str) -> str:

@@ -17,6 +17,7 @@ from pins import Package
 SYSTEM = "x86_64-linux"
 PINNED = Package("1:1.0~rc1-2", "aa")
 NEWER = Package("1:1.1-1", "bb")
+NEW_GO = Package("1.26-1~bpo13+1", "ee")
 ROOT = os.geteuid() == 0
 
 
@@ -25,13 +26,18 @@ def lock(tmp_path, monkeypatch):
     """A lock of two packages and the seed, on x86_64 whatever runs the test."""
     content = {
         "suite": "trixie",
+        "suites": {"twin-go": "trixie-backports"},
         "debian": {
             "seed": {"busybox-static": {SYSTEM: PINNED._asdict()}},
             "base": {"libc6": {SYSTEM: {"version": "2.41-1", "sha256": "cc"}}},
             "nix": {"libc6": {SYSTEM: {"version": "2.41-1", "sha256": "cc"}}},
+            "twin-go": {"golang": {SYSTEM: NEW_GO._asdict()}},
         },
         "seed": {SYSTEM: "dd"},
-        "process-compose": {"module": "m", "version": "1.0", "sha256": ""},
+        "go": {
+            "process-compose": {"module": "m", "version": "1.0", "sha256": ""},
+            "twin-process-compose": {"module": "m", "version": "2.0", "sha256": ""},
+        },
     }
     (tmp_path / "lock.json").write_text(json.dumps(content))
     monkeypatch.setattr(pins, "HERE", tmp_path)
@@ -230,25 +236,84 @@ def test_an_overlay_of_an_earlier_lock_is_removed(lock):
     assert not (lock / "lock.local.json").exists()
 
 
-# --- process-compose ------------------------------------------------------------------------------
+# --- Go programs ----------------------------------------------------------------------------------
 
 
-def test_an_empty_hash_of_process_compose_is_filled_in(lock, capsys):
-    pin = pins.registry_lock()["process-compose"]
-    assert bring.accepted(pin, "ab") == "ab"
-    assert pins.registry_lock()["process-compose"]["sha256"] == "ab"
+def test_an_empty_hash_of_a_program_is_filled_in(lock, capsys):
+    pin = pins.registry_lock()["go"]["process-compose"]
+    assert bring.accepted("process-compose", pin, "ab") == "ab"
+    assert pins.registry_lock()["go"]["process-compose"]["sha256"] == "ab"
     assert "recorded ab" in capsys.readouterr().err
 
 
 def test_an_empty_hash_is_an_error_when_locked(lock, monkeypatch):
     monkeypatch.setenv("DAGMA_LOCKED", "1")
     with pytest.raises(BringError, match="the lock says nothing"):
-        bring.accepted(pins.registry_lock()["process-compose"], "ab")
+        bring.accepted("process-compose", pins.registry_lock()["go"]["process-compose"], "ab")
 
 
-def test_another_hash_of_process_compose_is_refused():
+def test_another_hash_of_a_program_is_refused():
     with pytest.raises(BringError, match="has sha256 ab, the lock says cd: nothing was taken over"):
-        bring.accepted({"version": "1", "sha256": "cd"}, "ab")
+        bring.accepted("program", {"version": "1", "sha256": "cd"}, "ab")
+
+
+# --- twins ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brought(lock, monkeypatch):
+    """What is brought, where the store has nothing: (suite, packages), and programs' trees."""
+    calls = []
+
+    def vendor(module, version, tree, newest):
+        calls.append((tree.name, newest))
+        tree.mkdir(parents=True)
+        return tree
+
+    monkeypatch.setenv("DAGMA_DATA", str(lock))
+    monkeypatch.setattr(bring, "missing", set)
+    monkeypatch.setattr(bring, "add", lambda files, recursive=False: None)
+    monkeypatch.setattr(bring, "bring_wheels", list)
+    monkeypatch.setattr(bring, "add_debs", lambda found, suite: calls.append((suite, set(found))))
+    monkeypatch.setattr(bring, "vendor", vendor)
+    return calls
+
+
+def test_what_only_the_checks_of_twins_use_is_brought_for_them_alone(brought):
+    names = [artifact.name for artifact in bring.artifacts()]
+    assert brought == [("trixie", {"busybox-static", "libc6"}), ("process-compose-1.0", False)]
+    assert "process-compose-1.0" in names
+    assert not any(name.startswith("golang") for name in names)
+
+
+def test_a_group_may_be_of_another_suite_by_name(brought):
+    names = [artifact.name for artifact in bring.artifacts(twins=True)]
+    assert ("trixie-backports", {"golang"}) in brought
+    assert ("trixie", {"busybox-static", "libc6"}) in brought
+    assert ("process-compose-2.0", True) in brought
+    assert {"golang_1.26-1.bpo13+1_amd64.deb", "process-compose-2.0"} <= set(names)
+
+
+def test_each_group_is_renewed_from_its_own_suite(lock, monkeypatch):
+    class Mirror(debian.Apt):
+        signed = True
+
+        def __init__(self, root, suite, system):
+            self.suite, self.system = suite, system
+
+        def update(self):
+            pass
+
+        def available(self, names):
+            return {name: [Package(f"2 of {self.suite}", "ff")] for name in names}
+
+    monkeypatch.setattr(lock_debian, "Apt", Mirror)
+    monkeypatch.setattr(lock_debian, "seed_hash", lambda apt, package: apt.suite)
+    new = pins.registry_lock()
+    lock_debian.renew(new, SYSTEM, lock)
+    assert new["debian"]["twin-go"]["golang"][SYSTEM]["version"] == "2 of trixie-backports"
+    assert new["debian"]["base"]["libc6"][SYSTEM]["version"] == "2 of trixie"
+    assert new["seed"][SYSTEM] == "trixie"
 
 
 # --- renewing the lock ----------------------------------------------------------------------------

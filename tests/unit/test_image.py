@@ -97,6 +97,58 @@ def test_more_layers_than_a_file_system_takes(make: Maker) -> None:
         make.layout([make.system()] * 101, ["a-tool"])
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "bin/idle3.13",
+        "bin/idle",
+        "bin/pydoc3",
+        "bin/python3-config",
+        "bin/x86_64-linux-gnu-python3.13-config",
+        "include/python3.13/Python.h",
+        "lib/python3.13/__pycache__/abc.cpython-313.opt-1.pyc",
+        "lib/python3.13/config-3.13-x86_64-linux-gnu/libpython3.13.a",
+        "lib/python3.13/ensurepip/__init__.py",
+        "lib/python3.13/idlelib/idle.py",
+        "lib/python3.13/test/support/__init__.py",
+        "share/man/man1/python3.1",
+    ],
+)
+def test_what_a_whole_python_has_is_left_out(path: str) -> None:
+    assert layer.OMITTED.search(f"/nix/store/a-python/{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "bin/python3.13",
+        "bin/pydocstyle",
+        "lib/python3.13/pydoc.py",
+        "lib/python3.13/_sysconfigdata__linux_x86_64-linux-gnu.py",
+        "lib/python3.13/unittest/case.py",
+        "lib/python3.13/__pycache__/abc.cpython-313.pyc",
+        "lib/python3.13/site-packages/package/test/include/idle.py",
+        "share/zoneinfo/UTC",
+    ],
+)
+def test_what_programs_read_is_in_a_layer(path: str) -> None:
+    assert not layer.OMITTED.search(f"/nix/store/a-python/{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/lib/python3.13/idlelib/idle.py",
+        "/lib/python3.13/config-3.13-x86_64-linux-gnu/Makefile",
+        "/lib/python3.13/abc.cpython-313.opt-2.pyc",
+        "/bin/python3-config",
+    ],
+)
+def test_a_whole_python(make: Maker, path: str) -> None:
+    other = make.layer("other", [], [{"path": path, "target": "/etc/passwd"}])
+    assert mistakes(make.layout([make.system(), other], ["a-tool"])) == [f"web holds {path}"]
+
+
 def test_tests_of_dependencies_are_left_out(make: Maker) -> None:
     site = Path("/nix/store/a/lib/python3.13/site-packages/package")
     left_out = ["tests/test_a.py", "fast.pyx", "web/app.js.map"]

@@ -263,6 +263,20 @@ def test_the_artifacts_are_brought_once(ready):
     assert ready.nixw("build").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ("run .#stack", "artifacts"),
+        ("build .#checks.x86_64-linux.unit", "artifacts"),
+        ("flake check", "twins"),
+        ("build -L .#checks.x86_64-linux.twin-python", "twins"),
+    ],
+)
+def test_twins_are_brought_for_their_checks_alone(ready, call, wanted):
+    ready.has("python3", 'case $1 in -c) echo 3.11 ;; *) echo "/bin/sh"; echo "$2" >&2 ;; esac')
+    assert ready.nixw(*call.split()).stderr == f"{wanted}\n"
+
+
 def test_an_artifact_that_is_gone_is_brought_again(ready):
     ready.nixw("build")
     (stamp,) = ready.data.glob("artifacts-*")

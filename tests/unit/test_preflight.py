@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import tempfile
 
@@ -75,13 +76,18 @@ def test_a_missing_program_is_named(tmp_path, monkeypatch):
         preflight.programs(["mlflow"])
 
 
-def test_an_old_process_compose_is_refused(tmp_path, monkeypatch):
-    program = tmp_path / "process-compose"
-    program.write_text("#!/bin/sh\necho v1.86.2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(PreflightError, match=r"1\.86\.2; 1\.87 or newer"):
+@pytest.mark.parametrize("version", ["1.86.2", "2.0.0", "10.1.0"])
+def test_a_process_compose_that_is_too_old_or_too_new_is_refused(program, version):
+    program("process-compose", f"echo v{version}")
+    said = rf"{re.escape(version)}; 1\.87 or newer, below 2, is supported"
+    with pytest.raises(PreflightError, match=said):
         preflight.programs([])
+
+
+@pytest.mark.parametrize("version", ["1.87.0", "1.103.0", "1.999.9"])
+def test_the_borders_of_process_composes_versions(program, version):
+    program("process-compose", f"echo v{version}")
+    preflight.programs([])
 
 
 def test_a_qdrant_program_that_is_none_is_refused(tmp_path):

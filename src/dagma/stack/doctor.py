@@ -78,7 +78,7 @@ def _programs(names: list[str]) -> Finding:
 def _process_compose() -> Finding:
     if shutil.which("process-compose") is None:
         return Finding("WARN", "process-compose cannot be asked for its version.")
-    return _holds(lambda: preflight.programs([]), "process-compose is new enough.")
+    return _holds(lambda: preflight.programs([]), "process-compose is of a supported version.")
 
 
 def _state(settings: Settings) -> Finding:

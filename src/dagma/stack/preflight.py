@@ -70,7 +70,7 @@ def corpus(settings: Settings) -> str | None:
 
 
 def programs(names: list[str]) -> None:
-    """All programs are there, and process-compose is new enough.
+    """All programs are there, and process-compose is of a version that is supported.
 
     Raises:
         PreflightError: If not.
@@ -80,10 +80,13 @@ def programs(names: list[str]) -> None:
             f"Not on PATH: {', '.join(missing)}; start with `./nixw run .#stack` or in `nix develop`."
         )
     version = topology.process_compose_version()
-    if version < topology.OLDEST_PROCESS_COMPOSE:
-        oldest = ".".join(map(str, topology.OLDEST_PROCESS_COMPOSE))
-        shown = ".".join(map(str, version))
-        raise PreflightError(f"process-compose on PATH is {shown}; {oldest} or newer is needed.")
+    oldest, too_new = topology.OLDEST_PROCESS_COMPOSE, topology.TOO_NEW_PROCESS_COMPOSE
+    if not oldest <= version < too_new:
+        shown, first, end = (".".join(map(str, v)) for v in (version, oldest, too_new))
+        raise PreflightError(
+            f"process-compose on PATH is {shown}; {first} or newer, below {end}, is supported: "
+            "start with `./nixw run .#stack`, which brings one."
+        )
 
 
 def ports(settings: Settings, name: str) -> None:

@@ -12,8 +12,10 @@ from dagma.errors import PreflightError
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
-#: The oldest process-compose that understands the topology.
+#: The oldest process-compose that understands the topology, and the first that may not: the checks
+#: `stack` and `twin-process-compose` (nix/) run on 1.87 and on the newest to be had.
 OLDEST_PROCESS_COMPOSE = (1, 87)
+TOO_NEW_PROCESS_COMPOSE = (2,)
 
 #: The one-shot that prepares databases before the services that need them.
 INIT = "init"
