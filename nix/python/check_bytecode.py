@@ -20,7 +20,7 @@ def compiled_by(names: list[str]) -> list[str]:
         found.append(str(path))
         return compile_source(self, data, path, **options)
 
-    SourceFileLoader.source_to_code = noted  # type: ignore[method-assign]
+    SourceFileLoader.source_to_code = noted  # type: ignore[method-assign, assignment]
     for name in names:
         importlib.import_module(name)
     return found
