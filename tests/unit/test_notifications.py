@@ -190,6 +190,8 @@ def ticked(instance, status, due, end):
         state.instigator_type,
         TickStatus(status),
         due,
+        run_ids=[],
+        run_keys=[],
         error=error,
         end_timestamp=end,
         selector_id=state.selector_id,
