@@ -19,11 +19,13 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.storage.tags import TagType, get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 from webhook_server import a_webhook
 
+from dagma import run_worker
 from dagma.defs.notifications import resources, sensors, webhook
 from dagma.defs.notifications.message import WECOM_LIMIT, Message
 from dagma.defs.notifications.schedules import watch_schedules
@@ -188,6 +190,8 @@ def ticked(instance, status, due, end):
         state.instigator_type,
         TickStatus(status),
         due,
+        run_ids=[],
+        run_keys=[],
         error=error,
         end_timestamp=end,
         selector_id=state.selector_id,
@@ -246,6 +250,11 @@ def test_slack_gets_its_own_markup(hook, server):
             "<http://w/runs/1|12345678>"
         }
     ]
+
+
+@pytest.mark.parametrize("tag", [sensors.TAG, run_worker.TAG])
+def test_tags_that_are_machinery_are_not_on_the_page_of_runs(tag):
+    assert get_tag_type(tag) == TagType.HIDDEN
 
 
 def test_a_run_is_told_once(instance, hook, server):
