@@ -417,7 +417,9 @@ def env() -> None:
     "service", type=click.Choice(["webserver", "mlflow", "qdrant"]), default="webserver"
 )
 def open_(service: str) -> None:
-    """Open a web interface in your browser; where it asks for a token, with that.
+    """Open a web interface in your browser.
+
+    Where it asks for a token, with that.
 
     A terminal also shows the link.
     """
