@@ -301,9 +301,9 @@ def test_the_model_is_served_by_its_own_files_alone_and_the_alias_waits_for_the_
     monkeypatch.setattr(assets, "cross_validate", lambda *_: None)
     assert not check(trained()).passed
     again = client.get_model_version_by_alias(packaging.MODEL, packaging.ALIAS)
-    assert (champion.version, again.version) == ("1", "1")
+    assert (int(champion.version), int(again.version)) == (1, 1)
     versions = client.search_model_versions(f"name = '{packaging.MODEL}'")
-    assert {one.version for one in versions} == {"1", "2"}
+    assert {int(one.version) for one in versions} == {1, 2}
 
     code = EXAMPLES[0] + (
         "print(model.predict(pd.DataFrame({'ingredients': [['unheard of']]}))['goes_with'][0])\n"
