@@ -310,7 +310,7 @@ def test_each_group_is_renewed_from_its_own_suite(lock, monkeypatch):
     monkeypatch.setattr(lock_debian, "Apt", Mirror)
     monkeypatch.setattr(lock_debian, "seed_hash", lambda apt, package: apt.suite)
     new = pins.registry_lock()
-    lock_debian.renew(new, SYSTEM, lock)
+    lock_debian.renew(new, SYSTEM, lock, lock_debian.asked(new, []))
     assert new["debian"]["twin-go"]["golang"][SYSTEM]["version"] == "2 of trixie-backports"
     assert new["debian"]["base"]["libc6"][SYSTEM]["version"] == "2 of trixie"
     assert new["seed"][SYSTEM] == "trixie"

@@ -66,4 +66,4 @@ def test_an_asset_reads_what_an_earlier_run_wrote(instance, tmp_path):
 def test_the_job_of_the_code_location_writes_below_its_instance(instance, tmp_path):
     job = defs().resolve_job_def("numbers")
     assert job.execute_in_process(instance=instance).success
-    assert (tmp_path / "storage" / "viz_ready_data").is_file()
+    assert (tmp_path / "storage" / "viz_ready_data.json").is_file()
