@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 
 import pytest
@@ -116,6 +117,8 @@ def test_other_copies_of_dagma_are_taken_off_the_path_and_other_entries_stay(
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A checkout of the example, of which this command has Nix's copy."""
+    if shutil.which("git") is None:
+        pytest.skip("no git on PATH")
     folder = tmp_path / "checkout"
     (folder / "src/dagma").mkdir(parents=True)
     subprocess.run(["git", "init", "--quiet", folder], check=True)
@@ -124,8 +127,6 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_files_that_git_does_not_track_are_named(repository):
-    if source.shutil.which("git") is None:
-        pytest.skip("no git on PATH")
     assert source.untracked(repository) is None
     for number in range(7):
         (repository / f"src/dagma/new {number}.py").touch()

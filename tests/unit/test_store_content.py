@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git on PATH")
+
 STORE = Path("/nix/store")
 #: Where secrets and copies of them lie, or come to lie.
 LIKELY = (
