@@ -193,6 +193,7 @@ let
   instanceModules = [
     "__init__.py"
     "instance.py"
+    "no_pickles.py"
     "run_worker.py"
   ]
   ++ doorModules;
