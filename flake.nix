@@ -37,5 +37,6 @@
       apps = perSystem (outputs: builtins.mapAttrs (_: app) outputs.programs);
       devShells = perSystem (outputs: outputs.devShells);
       checks = perSystem (outputs: outputs.checks);
+      legacyPackages = perSystem (outputs: outputs.longChecks); # by name; `flake check` leaves them out
     };
 }

@@ -20,6 +20,17 @@ let
       }
     else
       null;
+  everyCheck = import ./checks.nix {
+    inherit
+      pkgs
+      python
+      stack
+      images
+      source
+      outputs
+      ;
+  };
+
   outputs = {
     packages = {
       inherit (python) user-code webserver mlflow-server;
@@ -45,16 +56,12 @@ let
       }
     );
     devShells.default = import ./shell.nix { inherit pkgs python stack; };
-    checks = import ./checks.nix {
-      inherit
-        pkgs
-        python
-        stack
-        images
-        source
-        outputs
-        ;
-    };
+    checks = removeAttrs everyCheck (builtins.attrNames outputs.longChecks);
+    # Those that build Go programs or start many stacks, by name: `nix build .#twin-distribution`.
+    longChecks = builtins.intersectAttrs {
+      twin-distribution = null;
+      twin-process-compose = null;
+    } everyCheck;
   };
 in
 outputs
