@@ -53,14 +53,28 @@ let
     "tests/stack" = ../tests/stack;
   };
 
-  exampleTests = map (subject: "tests/stack/test_${subject}.py") [
-    "dbt"
-    "ingestion"
-    "io"
-    "notifications"
-    "schedules"
-    "training"
-  ];
+  # Tests of the real stack that are checks of their own, so that they run at one time with the rest.
+  apart = builtins.mapAttrs (_: map (subject: "tests/stack/test_${subject}.py")) {
+    example = [
+      "dbt"
+      "ingestion"
+      "io"
+      "notifications"
+      "schedules"
+      "training"
+    ];
+    security = [
+      "artifacts"
+      "closed"
+      "security_browsers"
+      "security_token"
+    ];
+  };
+  onStack =
+    name: arguments:
+    inCheckout name ([ python.test ] ++ stack.services) stackTests ''
+      python -m pytest ${toString arguments} --durations=10 -p no:cacheprovider
+    '';
 
   # image-push and image-merge, with a real registry.
   pushWith =
@@ -107,16 +121,15 @@ in
   '';
 
   # The real stack, started inside the build sandbox and driven through GraphQL.
-  stack = inCheckout "stack" ([ python.test ] ++ stack.services) stackTests ''
-    python -m pytest tests/stack ${
-      builtins.concatStringsSep " " (map (file: "--ignore=${file}") exampleTests)
-    } -p no:cacheprovider
-  '';
+  stack = onStack "stack" (
+    [ "tests/stack" ] ++ map (file: "--ignore=${file}") (builtins.concatLists (builtins.attrValues apart))
+  );
 
-  # The same for the example's assets, jobs and sensors; apart, so that both run at one time.
-  example = inCheckout "example" ([ python.test ] ++ stack.services) stackTests ''
-    python -m pytest ${builtins.concatStringsSep " " exampleTests} -p no:cacheprovider
-  '';
+  # The same for the example's assets, jobs and sensors.
+  example = onStack "example" apart.example;
+
+  # The same for who may ask it for what.
+  security = onStack "security" apart.security;
 
   # Every service killed at idle and in the middle of a run, and a small storm of runs and kills.
   faults =
