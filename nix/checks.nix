@@ -44,6 +44,8 @@ let
       } 2>&1 | tee "$out/report.txt"
     '';
 
+  programs = toString (map (program: "${program}/bin/*") (builtins.attrValues outputs.programs));
+
   everything = {
     "." = "${source}/.";
   };
@@ -107,12 +109,23 @@ let
     } ''python3.13 ${./image/check.py} ${made.image} "$budgetsPath" >"$out"'';
 in
 {
-  # Style, types and shell scripts.
+  # Style, types, shell scripts and workflows. The linter of shell scripts is the newest, as a wheel, where
+  # there is one; the outputs' own scripts are looked at by it too, since each set builds them with its own.
   lint = inCheckout "lint" [ python.dev pkgs.shellcheck ] everything ''
     ruff check
     ruff format --check
     mypy
-    shellcheck nixw .ci/run nix/registry/debian.sh tests/image/postgres-entrypoint.sh
+    scripts=()
+    shopt -s globstar dotglob
+    for file in ** ${programs}; do
+      if [ -f "$file" ] && read -r first <"$file" && [[ $first =~ ^#!.*sh || $file = *.sh ]]; then
+        scripts+=("$file")
+      fi
+    done
+    shellcheck --version
+    printf '%s\n' "''${scripts[@]}"
+    shellcheck "''${scripts[@]}"
+    zizmor --offline .github
   '';
 
   # What needs no service.
