@@ -41,16 +41,20 @@ def test_what_was_missed_is_done_after_the_start_and_the_log_shows_it(kept):
     assert kept.status()["maintenance"]["reason"] is None
 
 
-def test_a_failure_shows_in_status_and_stops_nothing(kept):
+def test_a_failed_backup_shows_in_status_and_nothing_is_pruned(kept):
     (kept.home / maintenance.NOTE).write_text(
         json.dumps({"at": time.strftime("%Y-01-01T00:00:00+00:00"), "failed": []})
     )
     backups = kept.backups
     backups.rename(kept.base / "former")
     backups.touch()  # no directory
+    before = kept.dagma("logs", "maintenance").count("Running `dagma prune`.")
     kept.dagma("restart", "maintenance")
     wait_for(lambda: kept.status()["maintenance"]["reason"], LONG, "the failure")
     code, said = kept.run("status")
     assert code == 0
     assert "`dagma backup` failed at 20" in said
     assert "`dagma prune` failed" not in said
+    log = kept.dagma("logs", "maintenance")
+    assert "So `dagma prune` is left out today." in log
+    assert log.count("Running `dagma prune`.") == before

@@ -33,6 +33,8 @@ MISTAKES = {
     "no way to degrade": ("DAGMA_MLFLOW_UNREACHABLE=skip", "stub or fail"),
     "no module": ("DAGMA_CODE_MODULE=a-b", "DAGMA_CODE_MODULE is 'a-b'"),
     "no url": ("QDRANT_URL=localhost:6333", "QDRANT_URL is 'localhost:6333'"),
+    "path that Dagster takes for a pattern": ("DAGMA_HOME=/[x]", "DAGMA_HOME is '/[x]'"),
+    "instance that Dagster takes for a pattern": ("DAGSTER_HOME=/a?", "DAGSTER_HOME is '/a?'"),
     "quote in a path": ('DAGMA_HOME=/a"b', "DAGMA_HOME is"),
     "database of the stack": ("POSTGRES_DB=mlflow", "POSTGRES_DB is 'mlflow'"),
     "role of the stack": ("POSTGRES_USER=postgres", "POSTGRES_USER is 'postgres'"),
@@ -62,6 +64,20 @@ def test_a_mistake_in_env_is_one_sentence_that_names_the_setting(tmp_path, mista
     assert sentence[-1] in ".?"
     assert "\n" not in sentence
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_current_directory_that_no_state_can_be_in_is_one_sentence(tmp_path, monkeypatch):
+    (here := tmp_path / "[x]").mkdir()
+    monkeypatch.chdir(here)
+    with pytest.raises(SettingsError) as caught:
+        load(here)
+    assert f"DAGMA_HOME is '{here}/.dagma' by default, but it must be" in str(caught.value)
+
+
+def test_of_a_long_value_the_beginning_is_shown(tmp_path):
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, f"POSTGRES_PORT={'9' * 100_000}")
+    assert len(str(caught.value)) < 400
 
 
 def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def main() -> None:
         if left > 0:
             time.sleep(min(NAP, left))
             continue
-        failed = [command for command in commands if not _run(command)]
+        failed = _work(commands)
         now = datetime.now(zone)
         try:
             _write(home, now, failed)
@@ -49,6 +49,19 @@ def main() -> None:
             print(f"{home / NOTE} cannot be written: {error.strerror}.", flush=True)
         due = following(now, hour, minute, zone)
         _announce(due, commands)
+
+
+def _work(commands: list[str]) -> list[str]:
+    """Run the commands up to the first that fails; that one.
+
+    What follows would prune what no backup has.
+    """
+    for number, command in enumerate(commands):
+        if not _run(command):
+            for left_out in commands[number + 1 :]:
+                print(f"So `dagma {left_out}` is left out today.", flush=True)
+            return [command]
+    return []
 
 
 def following(last: datetime, hour: int, minute: int, zone: ZoneInfo) -> datetime:

@@ -47,7 +47,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    home: values.Directory = _setting(
+    home: values.InstanceDirectory = _setting(
         "DAGMA_HOME", ".dagma", "Directory of all state; deleting it is a factory reset."
     )
     host: values.Address = _setting(
@@ -154,7 +154,7 @@ class Settings(BaseModel):
         "the stack's own",
     )
 
-    dagster_home: values.Directory | None = _setting(
+    dagster_home: values.InstanceDirectory | None = _setting(
         "DAGSTER_HOME", None, "Directory of Dagster's instance.", "DAGMA_HOME/dagster"
     )
     webserver_port: values.Port = _setting(
@@ -293,6 +293,8 @@ class Settings(BaseModel):
         return ["backup", *prune] if self.backup_daily else prune
 
 
+#: Characters of a wrong value that its sentence shows.
+_SHOWN = 200
 #: Who takes a changed setting while the stack runs: no service, since every command reads it; none
 #: by itself, since it is for all of them or stands in the topology; or some. The others are assets'.
 AT_ONCE: tuple[str, ...] = ()
@@ -440,14 +442,20 @@ def _validated(given: Mapping[str, str], origin: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(given)
     except PydanticError as error:
-        name = str(error.errors()[0]["loc"][0])
-        raise SettingsError(_sentence(name, given[name], origin[name])) from None
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if name in given:
+            raise SettingsError(_sentence(name, given[name], f"in {origin[name]}")) from None
+        # A default, which has its field's name. Only that of a path can be wrong, by where we are.
+        path, name = Path(str(first["input"])).absolute(), str(Settings.model_fields[name].alias)
+        raise SettingsError(_sentence(name, str(path), "by default")) from None
 
 
 def _sentence(name: str, value: str, where: str) -> str:
     info = table()[name]
     value = re.sub(r"//[^/@]*@", "//***@", value)
-    shown = "has a value (not shown) in" if name in secrets() else f"is {value!r} in"
+    value = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}..."
+    shown = "has a value (not shown)" if name in secrets() else f"is {value!r}"
     return f"{name} {shown} {where}, but it must be {_allowed(info)}."
 
 

@@ -53,6 +53,13 @@ def _absolute(value: Path) -> Path:
     return path
 
 
+def _without_wildcards(value: Path) -> Path:
+    # Dagster takes the path of dagster.yaml for a pattern, and none that matches for an empty file.
+    if re.search(r"[*?[]", str(value)):
+        raise ValueError
+    return value
+
+
 _Digits = BeforeValidator(_digits)
 Port = Annotated[int, _Digits, Field(ge=1, le=65535), Allowed("a whole number from 1 to 65535")]
 Seconds = Annotated[
@@ -72,6 +79,14 @@ Directory = Annotated[
     Path,
     AfterValidator(_absolute),
     Allowed("a path of printable characters without quotes, commas, backslashes, braces, # or $"),
+]
+InstanceDirectory = Annotated[
+    Path,
+    AfterValidator(_absolute),
+    AfterValidator(_without_wildcards),
+    Allowed(
+        "a path of printable characters without quotes, commas, backslashes, braces, #, $, *, ? or ["
+    ),
 ]
 Address = Annotated[
     str, AfterValidator(_address), Allowed("an IPv4 address such as 127.0.0.1 or 0.0.0.0")
