@@ -53,6 +53,10 @@ let
         "hostPlatform"
       ];
     };
+    tini = {
+      use = "process 1 of the images";
+      mainProgram = "tini";
+    };
     tzdata.use = "time zones";
     writeShellApplication.use = "the commands";
     zlib.use = "a library that wheels expect";

@@ -107,6 +107,12 @@
     file = "pkgs/build-support/cc-wrapper/default.nix";
     read = "0042eae49edf";
   };
+  tini = {
+    file = "pkgs/by-name/ti/tini/package.nix";
+    read = "044b684b71e9";
+    version = "0.19.0";
+    mainProgram = "tini";
+  };
   tzdata = {
     file = "pkgs/by-name/tz/tzdata/package.nix";
     read = "0c5d4649e43e";

@@ -214,7 +214,11 @@ class Check:
             seen |= paths
 
     def command(self, role: str, run: Json, entries: dict[str, tarfile.TarInfo]) -> None:
-        """Check that the command, the user, /tmp and the folders named are in the image."""
+        """Check that process 1, the command, the user, /tmp and the folders named are in the image."""
+        self.require(
+            run.get("Entrypoint") == ["/bin/tini", "--"] and resolve(entries, "bin/tini"),
+            f"{role}: process 1 is not tini",
+        )
         environment = dict(pair.split("=", 1) for pair in run["Env"])
         found = [
             resolve(entries, f"{folder}/{run['Cmd'][0]}".strip("/"))

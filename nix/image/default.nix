@@ -33,7 +33,7 @@ let
     })
     graphs
     otherwise
-    base
+    system
     bottom
     corpus
     application
@@ -92,7 +92,7 @@ let
   prefixes = map (package: {
     path = package;
     debian = debian package;
-  }) (filter (package: debian package != [ ]) (lib.unique (base ++ [ pkgs.python313 ])));
+  }) (filter (package: debian package != [ ]) (lib.unique (system ++ [ pkgs.python313 ])));
 
   sbom =
     pkgs.runCommand "image-sbom"

@@ -80,6 +80,8 @@ let
     pkgs.bashInteractive
     pkgs.coreutils
   ];
+  # With what no wheel refers to: process 1.
+  system = base ++ [ pkgs.tini ];
   system-files = import ./system-files.nix { inherit pkgs; };
 
   # name of a wheel -> the roles that have it.
@@ -176,15 +178,15 @@ let
   bottom = [
     (layer {
       name = "base";
-      reason = "base system with certificates, time zones, bash and the user";
-      roots = base;
+      reason = "base system with certificates, time zones, bash, process 1 and the user";
+      roots = system;
       files = system-files;
     })
     (layer {
       name = "python";
       reason = "the interpreter";
       roots = [ pkgs.python313 ];
-      below = base;
+      below = system;
     })
   ];
 
@@ -195,6 +197,7 @@ let
     "instance.py"
     "no_pickles.py"
     "run_worker.py"
+    "stopped.py"
   ]
   ++ doorModules;
 
@@ -355,7 +358,7 @@ let
   # All that the layers of a role hold of the store, but for single files.
   referenced =
     role:
-    base
+    system
     ++ [
       roles.${role}.environment
       roles.${role}.healthy
@@ -366,7 +369,7 @@ in
   inherit
     graphs
     otherwise
-    base
+    system
     bottom
     corpus
     application

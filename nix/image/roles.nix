@@ -1,7 +1,7 @@
 # What each image is: its dependency group, what it runs, and the size that it may have.
 #
-# No image has an entry point, so that Dagster's Helm chart and run launchers, which pass whole
-# commands, get what they ask for.
+# The entry point is process 1 alone: Dagster's Helm chart and run launchers, which pass whole commands,
+# get what they ask for.
 {
   pkgs,
   # ../python of the same set.
@@ -78,6 +78,12 @@ let
       config = {
         User = "65532:65532";
         Env = map (key: "${key}=${variables.${key}}") (builtins.attrNames variables);
+        # A process 1 without a handler is not ended by SIGTERM, which Python has none of in its first
+        # seconds, and one that does not wait for orphans keeps those of runs that were killed.
+        Entrypoint = [
+          "/bin/tini"
+          "--"
+        ];
         Cmd = command;
         WorkingDir = state.directory or "/opt/dagster";
         Volumes.${state.volume} = { };

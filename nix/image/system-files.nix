@@ -39,4 +39,5 @@ in
   (link "/etc/localtime" "${pkgs.tzdata}/share/zoneinfo/UTC")
   (link "/bin/sh" "${pkgs.bashInteractive}/bin/bash")
   (link "/bin/bash" "${pkgs.bashInteractive}/bin/bash")
+  (link "/bin/tini" "${pkgs.tini}/bin/tini")
 ]

@@ -168,6 +168,13 @@ rec {
     libraries = [ base ];
   };
 
+  # Debian has it with its C library inside too, which is 25 times as large.
+  tini = debian.prefix {
+    name = "tini";
+    libraries = [ base ];
+    finish = "rm bin/tini-static";
+  };
+
   # Debian has the release before 3, whose program has a name of its own.
   distribution = beside "distribution" (debian.prefix {
     name = "distribution";

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from dagma import stopped
 from dagma.private import UMASK
 
 #: Seconds between two looks of the code server at its child, and how many in a row it must be gone.
@@ -68,7 +69,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     watch(Address(port=int(arguments[arguments.index("--port") + 1])))
     sys.argv = ["dagster", "code-server", *arguments]
-    import_module("dagster._cli").main()
+    stopped.run(import_module("dagster._cli").main)
 
 
 def listen(code: Address) -> list[str]:

@@ -12,6 +12,7 @@ from dagster_webserver import app, cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
+from dagma import stopped
 from dagma.door import site, token
 from dagma.door.guard import Guard
 from dagma.door.login import Login
@@ -31,7 +32,7 @@ class GuardedWebserver(DagsterWebserver[Any, Any]):
 def main() -> None:
     """Become `dagster-webserver`; the arguments are its own."""
     app.DagsterWebserver = GuardedWebserver  # type: ignore[attr-defined]
-    cli.main()  # type: ignore[no-untyped-call]
+    stopped.run(cli.main)
 
 
 if __name__ == "__main__":
