@@ -15,7 +15,12 @@ let
       import ./image {
         inherit pkgs python;
         inherit (stack) recipes dbtManifest;
-        revision = source.rev or source.dirtyRev or "unknown";
+        # A tree with edits has no commit: what tells it from another such tree is its content.
+        revision =
+          source.rev or (builtins.concatStringsSep "-" [
+            (source.dirtyRev or "unknown")
+            (builtins.substring 0 8 (builtins.hashString "sha256" (source.narHash or "")))
+          ]);
         created = source.lastModified or 1;
       }
     else

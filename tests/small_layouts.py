@@ -38,7 +38,8 @@ def small_layout(folder, roles, architecture="amd64", revision="abc"):
     out = Layout(folder)
     (folder / "layers").mkdir()
     target = {"architecture": architecture, "os": "linux"}
-    labels = {f"{PREFIX}.version": "1.2", f"{PREFIX}.revision": revision}
+    labels = {f"{PREFIX}.version": "1.2"}
+    commit = {f"{PREFIX}.revision": revision, f"{PREFIX}.created": "2026-01-01T00:00:00Z"}
     manifests = []
     for role, texts in roles.items():
         layers, diff_ids = [], []
@@ -59,7 +60,7 @@ def small_layout(folder, roles, architecture="amd64", revision="abc"):
             "layers": layers,
             "annotations": labels | {f"{PREFIX}.title": role},
         }
-        named = {"annotations": {REF_NAME: role}, "platform": target}
+        named = {"annotations": commit | {REF_NAME: role}, "platform": target}
         manifests.append(out.add(MANIFEST, manifest) | named)
     out.finish(manifests)
     return folder

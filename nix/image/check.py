@@ -26,7 +26,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
-LABELS = {f"org.opencontainers.image.{name}" for name in ("revision", "version", "title")}
+LABELS = {f"org.opencontainers.image.{name}" for name in ("version", "title", "description")}
+#: What names the commit, which index.json does and an image does not.
+COMMIT = {f"org.opencontainers.image.{name}" for name in ("revision", "created")}
 #: Overlay file systems take 128 layers; some are left to whoever builds on ours.
 MOST_LAYERS = 100
 PIECE = 1 << 20
@@ -187,6 +189,10 @@ class Check:
         self.require(run["User"] == "65532:65532", f"{role} runs as user {run['User']!r}")
         self.require(run["StopSignal"] == "SIGTERM", f"{role} is not stopped by SIGTERM")
         self.require(set(run["Labels"]) >= LABELS, f"{role} lacks labels")
+        self.require(not COMMIT & set(run["Labels"]), f"{role} has the commit in its digest")
+        self.require(set(entry["annotations"]) >= COMMIT, f"{role}: the index names no commit")
+        dates = {config["created"], *(step["created"] for step in config["history"])}
+        self.require(dates == {"1970-01-01T00:00:01Z"}, f"{role}: created {', '.join(dates)}")
 
     def content(self, role: str, config: Json, layers: list[Layer]) -> None:
         """Check the files of all layers together."""

@@ -8,7 +8,8 @@
   recipes,
   # The manifest of the example's dbt project, as ../dbt.nix makes it.
   dbtManifest,
-  # The commit that the images are made from, and its time in seconds since 1970.
+  # The commit that the images are made from, and its time in seconds since 1970. The index names them,
+  # the images do not: one whose content stays keeps its digest.
   revision,
   created,
   # The roles that are made, of all.
@@ -53,38 +54,54 @@ let
     aarch64-linux = "arm64";
   };
   labels = {
-    "org.opencontainers.image.revision" = revision;
     "org.opencontainers.image.version" = python.project.version;
     "org.opencontainers.image.licenses" = python.project.license;
   }
-  // (
-    # Where the project is published, once it says so.
-    if python.project ? urls.Source then
-      { "org.opencontainers.image.source" = python.project.urls.Source; }
-    else
-      { }
-  );
+  # Where the project is published, once pyproject.toml says so.
+  // lib.optionalAttrs (python.project ? urls.Source) {
+    "org.opencontainers.image.source" = python.project.urls.Source;
+  }
+  // lib.optionalAttrs (python.project ? urls.Homepage) {
+    "org.opencontainers.image.url" = python.project.urls.Homepage;
+  };
 
   specification = {
-    inherit created labels;
+    inherit labels;
+    commit = {
+      inherit revision created;
+    };
     architecture = architectures.${pkgs.stdenv.hostPlatform.system};
     roles = builtins.mapAttrs (role: image: {
       layers = layersOf role;
-      inherit (image) title config;
+      inherit (image) title description config;
     }) roles;
   };
 
-  makeLayout = pkgs.runCommand "image" {
-    nativeBuildInputs = [ pkgs.python313 ];
-    PYTHONPATH = modules;
-    exportReferencesGraph = builtins.concatLists (
-      map (role: graphs "closure-${role}" (referenced role)) roleNames
-    );
-    specification = toJSON specification;
-    passAsFile = [ "specification" ];
-  };
+  makeLayoutOf =
+    specification:
+    pkgs.runCommand "image" {
+      nativeBuildInputs = [ pkgs.python313 ];
+      PYTHONPATH = modules;
+      exportReferencesGraph = builtins.concatLists (
+        map (role: graphs "closure-${role}" (referenced role)) roleNames
+      );
+      specification = toJSON specification;
+      passAsFile = [ "specification" ];
+    };
+  makeLayout = makeLayoutOf specification;
   writeLayout = ''python3.13 -X utf8 ${./layout.py} "$out" "$specificationPath"'';
   image = makeLayout writeLayout;
+
+  # What another commit makes of the same content.
+  ofAnotherCommit = makeLayoutOf (
+    specification
+    // {
+      commit = {
+        revision = "another";
+        created = 2;
+      };
+    }
+  ) writeLayout;
 
   # The Debian packages that a prefix of ../registry is made of; nixpkgs has none.
   debian = package: map (file: file.debian) (filter (file: file ? debian) (package.packages or [ ]));
@@ -142,11 +159,15 @@ in
   inherit image sbom;
 
   # Every layer and the layout made twice, the second time under other conditions, and compared.
-  # The index names the manifests by their digest, they the rest.
+  # The index names the manifests by their digest, they the rest. Another commit changes no digest.
   rebuilt =
     pkgs.runCommand "image-rebuilt"
       {
-        nativeBuildInputs = [ pkgs.coreutils ];
+        nativeBuildInputs = [
+          pkgs.coreutils
+          pkgs.python313
+        ];
+        inherit image ofAnotherCommit;
         first = map (layer: "${layer}/layer.json") everyLayer ++ [ "${image}/index.json" ];
         second =
           map (layer: layer.again) everyLayer
@@ -162,6 +183,17 @@ in
           fi
           shift
         done
+        digests() {
+          python3.13 -c 'import json, sys; print(*[entry["digest"] for entry in json.load(sys.stdin)["manifests"]])' <"$1/index.json"
+        }
+        if [ "$(cat "$image/index.json")" = "$(cat "$ofAnotherCommit/index.json")" ]; then
+          echo "image: the index does not name the commit" >&2
+          exit 1
+        fi
+        if [ "$(digests "$image")" != "$(digests "$ofAnotherCommit")" ]; then
+          echo "image: another commit with the same content gives other digests" >&2
+          exit 1
+        fi
         echo "made twice and the same: ${toString (builtins.length everyLayer)} layers and the layout" >"$out"
       '';
 }

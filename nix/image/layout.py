@@ -2,8 +2,11 @@
 
 Usage: python layout.py OUT SPECIFICATION. The folder it runs in holds `closure-ROLE-N`, what each role refers to,
 in the format of Nix's `exportReferencesGraph`. SPECIFICATION is a JSON file:
-`created` (seconds since 1970), `architecture`, `labels` for all, and `roles`: for each its `layers`
-(store paths made by layer.py, lowest first), `config` and `title`.
+`commit` (its `revision`, and `created`, its time in seconds since 1970), `architecture`, `labels` for all,
+and `roles`: for each its `layers` (store paths made by layer.py, lowest first), `config`, `title` and
+`description`.
+
+The commit is named beside each image, in index.json: the digest of an image depends on its content alone.
 
 Blobs of layers are relative links to the layers' own store paths: the layout costs no second copy,
 and an edit writes some kilobytes. Follow them when copying (`cp -rL`, `tar --dereference`).
@@ -19,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from layer import closure
+from layer import TIME, closure
 
 type Json = dict[str, Any]
 
@@ -37,6 +40,11 @@ def encode(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def written(seconds: int) -> str:
+    """Return a time, in seconds since 1970, as the specification writes it (RFC 3339)."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class Layout:
     """A layout being written below a folder."""
 
@@ -49,7 +57,9 @@ class Layout:
         """Write a JSON blob and return its descriptor (descriptor.md)."""
         content = encode(value)
         name = hashlib.sha256(content).hexdigest()
-        (self.blobs / name).write_bytes(content)
+        # A name that is there has this content, and may be a link into the store.
+        if not (self.blobs / name).exists():
+            (self.blobs / name).write_bytes(content)
         return {"mediaType": media_type, "digest": f"sha256:{name}", "size": len(content)}
 
     def link(self, layer: Path, about: Json) -> Json:
@@ -87,14 +97,15 @@ def write_image(layout: Layout, role: str, image: Json, common: Json) -> Json:
     if len(abouts) > MOST_LAYERS:
         sys.exit(f"layout: {role} has {len(abouts)} layers, {MOST_LAYERS} are allowed")
     check_paths(role, abouts, closure(Path.cwd().glob(f"closure-{role}-*")))
-    created = datetime.fromtimestamp(common["created"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    labels = common["labels"] | {f"{PREFIX}.title": image["title"], f"{PREFIX}.created": created}
+    labels = common["labels"] | {f"{PREFIX}.{key}": image[key] for key in ("title", "description")}
+    # That of the files; without one, engines show the year 1.
+    created = written(TIME)
     platform = {"architecture": common["architecture"], "os": "linux"}
     config = platform | {
         "created": created,
         "config": image["config"] | {"Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": [about["diffID"] for about in abouts]},
-        "history": [{"created_by": about["reason"]} for about in abouts],
+        "history": [{"created": created, "created_by": about["reason"]} for about in abouts],
     }
     manifest = {
         "schemaVersion": 2,
@@ -103,7 +114,12 @@ def write_image(layout: Layout, role: str, image: Json, common: Json) -> Json:
         "layers": [layout.link(*pair) for pair in zip(layers, abouts, strict=True)],
         "annotations": labels,
     }
-    named = {f"{PREFIX}.ref.name": role}
+    commit = common["commit"]
+    named = {
+        f"{PREFIX}.ref.name": role,
+        f"{PREFIX}.revision": commit["revision"],
+        f"{PREFIX}.created": written(commit["created"]),
+    }
     return layout.add(MANIFEST, manifest) | {"platform": platform, "annotations": named}
 
 

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from labelled import chosen
 from layout import INDEX, encode
 from stored import REF_NAME, ImageError, Stored, add_layout, run, this_machine
 
@@ -133,16 +134,16 @@ def main() -> None:
     parser.add_argument("runtime", choices=sorted(WORKS), help="where to")
     parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
     arguments = parser.parse_args()
-    layout = Stored(arguments.layout)
-    roles = layout.choose(arguments.roles)
-    check_runtime(arguments.runtime)
-    if arguments.runtime == "docker":
-        into_docker(layout, roles)
-    else:
+    with chosen(arguments) as layout:
+        roles = layout.choose(arguments.roles)
+        check_runtime(arguments.runtime)
+        if arguments.runtime == "docker":
+            into_docker(layout, roles)
+        else:
+            for role in roles:
+                into_podman(layout, role)
         for role in roles:
-            into_podman(layout, role)
-    for role in roles:
-        print("loaded", " ".join(tags(layout, role)))
+            print("loaded", " ".join(tags(layout, role)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from layout import INDEX, PREFIX, Json, Layout
+from layout import INDEX, Json, Layout
 from stored import REF_NAME, ImageError, Stored, run
 
 CHUNK = 1 << 20
@@ -56,11 +56,15 @@ def compare(layouts: list[Stored]) -> None:
                 f"{layout.folder} has {', '.join(layout.entries)}: build both from one commit"
             )
         for role in first.entries:
-            ours, theirs = (of.labels(role).get(f"{PREFIX}.revision") for of in (first, layout))
+            ours, theirs = (of.revision(role) for of in (first, layout))
             if ours != theirs:
                 raise ImageError(
                     f"{role} is of revision {ours} in {first.folder}, of {theirs} in "
                     f"{layout.folder}: build both from one commit"
+                )
+            if ours == "unknown":
+                raise ImageError(
+                    f"{first.folder} does not say what commit it is of: build it again"
                 )
 
 
@@ -94,19 +98,19 @@ def merge_role(role: str, layouts: list[Stored], out: Layout) -> Json:
         for descriptor in (manifest, *layout.blobs(manifest)):
             copy(layout, descriptor, out)
         entries.append({key: manifest[key] for key in ("mediaType", "digest", "size", "platform")})
-    labels = [layout.labels(role) for layout in layouts]
-    shared = {
-        key: text
-        for key, text in labels[0].items()
-        if all(key in of and of[key] == text for of in labels)
-    }
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX,
         "manifests": entries,
-        "annotations": shared,
+        "annotations": shared([layout.labels(role) for layout in layouts]),
     }
-    return out.add(INDEX, index) | {"annotations": {REF_NAME: role}}
+    commit = shared([layout.commit(role) for layout in layouts])
+    return out.add(INDEX, index) | {"annotations": commit | {REF_NAME: role}}
+
+
+def shared(labels: list[dict[str, str]]) -> dict[str, str]:
+    """Return what all of some sets of labels have with the same text."""
+    return dict(set.intersection(*(set(one.items()) for one in labels)))
 
 
 def merge(target: Path, folders: list[Path]) -> None:

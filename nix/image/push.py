@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stored import ImageError, Stored, add_layout, run
+from labelled import chosen
+from stored import ImageError, Stored, add_layout, committed, run
 
 #: The grammar of names in the reference package of the registries' common code (distribution).
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -83,6 +84,20 @@ def check_options(options: list[str]) -> None:
             raise ImageError(
                 f"{option.split('=')[0]} would show a credential to every user of this machine: "
                 "use `skopeo login`, or name a file of logins in REGISTRY_AUTH_FILE"
+            )
+
+
+def check_commit(layout: Stored, roles: list[str]) -> None:
+    """Refuse what nobody could build again.
+
+    Raises:
+        ImageError: A role is not of a commit.
+    """
+    for role in roles:
+        if not committed(layout.revision(role)):
+            raise ImageError(
+                f"{role} is of {layout.revision(role)}, which is no commit: commit and build again, "
+                "or push it as it is with --allow-dirty"
             )
 
 
@@ -172,12 +187,20 @@ def main() -> None:
         help="TAG is the project's version if left out",
     )
     parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
+    parser.add_argument(
+        "--allow-dirty",
+        action="store_true",
+        help="push what was made from a tree with edits that are not committed",
+    )
     arguments, options = parser.parse_known_args()
     check_options(options)
     where = destination(arguments.destination)
-    layout = Stored(arguments.layout)
-    for role in layout.choose(arguments.roles):
-        push(layout, role, where, options)
+    with chosen(arguments) as layout:
+        roles = layout.choose(arguments.roles)
+        if not arguments.allow_dirty:
+            check_commit(layout, roles)
+        for role in roles:
+            push(layout, role, where, options)
 
 
 if __name__ == "__main__":

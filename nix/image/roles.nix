@@ -24,6 +24,8 @@ let
       name,
       group,
       title,
+      # What it does, in one line.
+      description,
       command,
       # Settings, over those that all images have.
       environment ? { },
@@ -64,7 +66,7 @@ let
       // environment;
     in
     {
-      inherit title group programs;
+      inherit title description group programs;
       budget = budget // {
         bytes = budget.bytes + unweighed;
       };
@@ -119,6 +121,7 @@ in
     name = "user-code";
     group = "dagma";
     title = "Dagma user code";
+    description = "Dagster's code server with the example's assets, over gRPC on port 4000";
     command = [
       "python"
       "-P"
@@ -158,6 +161,7 @@ in
     name = "webserver";
     group = "webserver";
     title = "Dagma webserver";
+    description = "Dagster's web interface, behind the door, on port 3000";
     command = [
       "dagster-webserver"
       "--host"
@@ -184,6 +188,7 @@ in
     name = "daemon";
     group = "daemon";
     title = "Dagma daemon";
+    description = "Dagster's daemon: the queue of runs, schedules and sensors";
     command = [
       "dagster-daemon"
       "run"
@@ -202,6 +207,7 @@ in
     name = "mlflow";
     group = "mlflow-server";
     title = "Dagma MLflow";
+    description = "MLflow's server, behind the door, on port 5000";
     # Options are environment variables: MLFLOW_BACKEND_STORE_URI, MLFLOW_WORKERS, ...
     command = [
       "mlflow"

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import platform
+import string
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from layout import INDEX, PREFIX, Json
 
 REF_NAME = f"{PREFIX}.ref.name"
+REVISION = f"{PREFIX}.revision"
+#: The annotations of an entry of index.json that name the commit.
+COMMIT = (REVISION, f"{PREFIX}.created")
 #: The architectures of images (image-spec's config.md) by the names that machines give themselves.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -92,13 +96,27 @@ class Stored:
         yield from content["layers"]
 
     def labels(self, role: str) -> dict[str, str]:
-        """Return the annotations of a role: version, revision, title, ..."""
+        """Return the annotations of a role's manifest or index: version, title, ..."""
         labels: dict[str, str] = self.read(self.entries[role]).get("annotations", {})
         return labels
+
+    def commit(self, role: str) -> dict[str, str]:
+        """Return what index.json says of the commit that a role was made from: `revision` and `created`."""
+        known: dict[str, str] = self.entries[role]["annotations"]
+        return {key: known[key] for key in COMMIT if key in known}
+
+    def revision(self, role: str) -> str:
+        """Return the commit that a role was made from; `unknown` when the layout does not say it."""
+        return self.commit(role).get(REVISION, "unknown")
 
     def version(self, role: str) -> str:
         """Return the project's version that a role was made from."""
         return self.labels(role)[f"{PREFIX}.version"]
+
+
+def committed(revision: str) -> bool:
+    """Return whether a revision is a commit, and not a tree with edits or of unknown origin."""
+    return set(revision) <= set(string.hexdigits)
 
 
 def this_machine(manifests: list[Json]) -> Json:
@@ -122,6 +140,11 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("result"),
         help="another layout than that of this flake",
+    )
+    parser.add_argument(
+        "--label-revision",
+        action="store_true",
+        help="label the images with their commit and its time; each commit then gives other digests",
     )
 
 

@@ -62,7 +62,15 @@ def test_each_role_is_named_after_its_version_and_latest(tool, layout):
             loaded = image(tool, f"localhost/dagma/{role}:{tag}")
             assert loaded["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
             assert loaded["Config"]["User"] == "65532"
-            assert loaded["Config"]["Labels"]["org.opencontainers.image.revision"] == "abc"
+            assert "org.opencontainers.image.revision" not in loaded["Config"]["Labels"]
+
+
+def test_the_commit_is_a_label_when_asked_for(tool, layout):
+    done("image-load", "--layout", layout, "--label-revision", tool)
+    for role in ROLES:
+        labels = image(tool, f"localhost/dagma/{role}:1.2")["Config"]["Labels"]
+        assert labels["org.opencontainers.image.revision"] == "abc"
+        assert labels["org.opencontainers.image.version"] == "1.2"
 
 
 def test_one_role_is_loaded_alone(tool, layout):

@@ -15,6 +15,7 @@ from small_layouts import done, read, refused, small_layout
 from stored import Stored
 
 PLAIN = "--dest-tls-verify=false"
+REVISION = "org.opencontainers.image.revision"
 ROLES = {"daemon": ["base", "dagster"], "web": ["base", "web"]}
 # user `team`, password `secret`: bcrypt is the only form that the registry reads.
 LOGIN = "team:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
@@ -136,6 +137,45 @@ def test_a_new_top_layer_sends_that_layer_and_the_configuration(registry, layout
     assert registry.uploads()[before:] == ["/v2/team/web", "/v2/team/web"]
 
 
+def test_a_commit_that_changes_no_content_sends_nothing(registry, layout, tmp_path):
+    done("image-push", "--layout", layout, f"{registry.address}/team:one", PLAIN)
+    before = registry.uploads()
+    later = small_layout(tmp_path / "later", ROLES, revision="def")
+    done("image-push", "--layout", later, f"{registry.address}/team:two", PLAIN)
+    assert registry.uploads() == before
+    for role in ROLES:
+        assert registry.raw(f"team/{role}:one") == registry.raw(f"team/{role}:two")
+
+
+def test_the_commit_is_a_label_when_asked_for(registry, layout, tmp_path):
+    other = small_layout(tmp_path / "arm64", ROLES, "arm64")
+    done("image-merge", tmp_path / "both", layout, other)
+    for name, folder in (("one", layout), ("both", tmp_path / "both")):
+        target = f"{registry.address}/team:{name}"
+        done("image-push", "--layout", folder, "--label-revision", target, PLAIN)
+        found = json.loads(registry.raw(f"team/web:{name}"))
+        assert found["annotations"][REVISION] == "abc"
+        assert found["annotations"]["org.opencontainers.image.version"] == "1.2"
+        for part in found.get("manifests", []):
+            manifest = json.loads(registry.raw(f"team/web@{part['digest']}"))
+            assert manifest["annotations"][REVISION] == "abc"
+    manifest = json.loads(registry.raw("team/web:one"))
+    config = registry.get(f"team/web/blobs/{manifest['config']['digest']}")
+    assert config["config"]["Labels"][REVISION] == "abc"
+
+
+@pytest.mark.parametrize("revision", ["abc-dirty-1", "unknown-1", "unknown"])
+def test_what_is_of_no_commit_is_pushed_only_when_asked_for(registry, tmp_path, revision):
+    edited = small_layout(tmp_path / "edited", ROLES, revision=revision)
+    arguments = ("image-push", "--layout", edited, f"{registry.address}/team", PLAIN)
+    message = refused(*arguments)
+    assert f"of {revision}, which is no commit" in message
+    assert "--allow-dirty" in message
+    assert registry.uploads() == []
+    done(*arguments, "--allow-dirty")
+    assert registry.get("_catalog")["repositories"] == ["team/daemon", "team/web"]
+
+
 def test_one_role_goes_alone(registry, layout):
     done("image-push", "--layout", layout, f"{registry.address}/team", "web", PLAIN)
     assert registry.get("_catalog")["repositories"] == ["team/web"]
@@ -157,7 +197,7 @@ def test_all_architectures_of_a_merged_layout_are_pushed(registry, layout, tmp_p
 
 
 def test_the_images_of_the_flake_are_pushed_when_no_layout_is_named(registry):
-    done("image-push", f"{registry.address}/team:real", PLAIN)
+    done("image-push", f"{registry.address}/team:real", PLAIN, "--allow-dirty")
     roles = ["daemon", "mlflow", "user-code", "webserver"]
     assert registry.get("_catalog")["repositories"] == [f"team/{role}" for role in roles]
     sent = len(registry.uploads())

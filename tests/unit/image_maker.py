@@ -13,11 +13,12 @@ CONFIG = {
     "User": "65532:65532",
     "StopSignal": "SIGTERM",
     "Env": ENV,
+    "Entrypoint": ["/bin/tini", "--"],
     "Cmd": ["serve"],
     "WorkingDir": "/app",
     "Volumes": {"/state": {}},
 }
-LABELS = {f"org.opencontainers.image.{name}": "x" for name in ("revision", "version")}
+LABELS = {"org.opencontainers.image.version": "x"}
 
 
 class Maker:
@@ -27,6 +28,7 @@ class Maker:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self.store = folder / "nix/store"
+        self.revision = "abc"
         for name in ("a-tool", "b-library"):
             (self.store / name / "bin").mkdir(parents=True)
             (self.store / name / "bin/serve").write_text(name)
@@ -55,15 +57,21 @@ class Maker:
                 *({"path": path, "source": source} for path in files),
                 {"path": "/tmp", "mode": "1777"},
                 {"path": "/state", "owner": 65532},
+                {"path": "/bin/tini", "target": str(self.store / "a-tool/bin/serve")},
                 {"path": "/app/bin", "target": str(self.store / "a-tool/bin")},
             ],
         )
 
     def layout(self, layers: list[Path], wanted: list[str], **config: object) -> Path:
         self.graph("closure-web-0", [self.store / name for name in wanted])
-        image = {"layers": list(map(str, layers)), "config": CONFIG | config, "title": "Web"}
+        image = {
+            "layers": list(map(str, layers)),
+            "config": CONFIG | config,
+            "title": "Web",
+            "description": "A page",
+        }
         whole = {
-            "created": 1,
+            "commit": {"revision": self.revision, "created": 5},
             "architecture": "amd64",
             "labels": LABELS,
             "roles": {"web": image},

@@ -1,10 +1,11 @@
 """The writers of nix/image and the check of what they wrote, on a layout of some hundred bytes."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from image_maker import Maker
+from image_maker import LABELS, Maker
 
 import check
 import layer
@@ -63,6 +64,28 @@ def test_a_file_in_two_layers(make: Maker) -> None:
     other = make.layer("other", [], [{"path": "/etc/passwd", "target": "group"}])
     path = make.layout([make.system(), other], ["a-tool"])
     assert mistakes(path) == ["web: /etc/passwd is in two layers"]
+
+
+def test_a_commit_without_new_content_changes_the_index_alone(make: Maker) -> None:
+    first = make.layout([make.system()], ["a-tool"]).rename(make.folder / "first")
+    make.revision = "def"
+    second = make.layout([make.folder / "system"], ["a-tool"])
+    before, after = (json.loads((path / "index.json").read_text()) for path in (first, second))
+    assert before != after
+    assert after["manifests"][0]["digest"] == before["manifests"][0]["digest"]
+    assert mistakes(second) == []
+
+
+def test_a_commit_in_an_image(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = {f"org.opencontainers.image.{name}": "x" for name in ("revision", "created")}
+    monkeypatch.setattr("image_maker.LABELS", LABELS | commit)
+    path = make.layout([make.system()], ["a-tool"])
+    assert mistakes(path) == ["web has the commit in its digest"]
+
+
+def test_an_image_without_process_1(make: Maker) -> None:
+    path = make.layout([make.system()], ["a-tool"], Entrypoint=[])
+    assert mistakes(path) == ["web: process 1 is not tini"]
 
 
 def test_root(make: Maker) -> None:

@@ -46,7 +46,11 @@ def test_each_role_is_an_index_of_both_architectures(amd64, arm64, tmp_path):
     for role, entry in entries.items():
         assert entry["mediaType"] == "application/vnd.oci.image.index.v1+json"
         image = read(tmp_path / "out", entry)
-        assert image["annotations"]["org.opencontainers.image.revision"] == "abc"
+        assert entry["annotations"]["org.opencontainers.image.revision"] == "abc"
+        assert image["annotations"] == {
+            "org.opencontainers.image.title": role,
+            "org.opencontainers.image.version": "1.2",
+        }
         assert [
             (part["platform"]["architecture"], part["digest"]) for part in image["manifests"]
         ] == [
@@ -90,6 +94,41 @@ def test_another_revision_is_refused(amd64, tmp_path):
     message = refusal(tmp_path, amd64, newer)
     assert "revision abc" in message
     assert "def" in message
+
+
+def test_two_trees_with_edits_are_refused_unless_the_edits_are_the_same(tmp_path):
+    layouts = [
+        small_layout(tmp_path / name, ROLES, architecture, revision=f"abc-dirty-{edits}")
+        for name, architecture, edits in (
+            ("one", "amd64", "1"),
+            ("same", "arm64", "1"),
+            ("other", "arm64", "2"),
+        )
+    ]
+    merge(tmp_path / "both", layouts[:2])
+    assert "revision abc-dirty-1" in refusal(tmp_path, layouts[0], layouts[2])
+
+
+def test_trees_of_which_nothing_is_known_are_refused(tmp_path):
+    layouts = [
+        small_layout(tmp_path / name, ROLES, name, revision="unknown")
+        for name in ("amd64", "arm64")
+    ]
+    assert "does not say what commit" in refusal(tmp_path, *layouts)
+
+
+def test_a_commit_that_changes_no_content_changes_no_digest(amd64, arm64, tmp_path):
+    merge(tmp_path / "out", [amd64, arm64])
+    later = [
+        small_layout(tmp_path / f"later-{name}", ROLES, name, revision="def")
+        for name in ("amd64", "arm64")
+    ]
+    merge(tmp_path / "later", later)
+    before, after = Stored(tmp_path / "out"), Stored(tmp_path / "later")
+    assert {role: after.entries[role]["digest"] for role in ROLES} == {
+        role: before.entries[role]["digest"] for role in ROLES
+    }
+    assert {after.revision(role) for role in ROLES} == {"def"}
 
 
 def test_a_merged_layout_is_not_merged_again(amd64, arm64, tmp_path):
