@@ -238,6 +238,12 @@ class Check:
         for volume in run["Volumes"]:
             folder = entries.get(volume.strip("/"))
             self.require(folder and folder.uid == 65532, f"{role}: {volume} is not the user's")
+            self.require(
+                folder and folder.gid == 0 and folder.mode & 0o070 == 0o070,
+                f"{role}: {volume} is not writable for group 0",
+            )
+        probe = resolve(entries, f"bin/{run['Healthcheck']['Test'][1]}")
+        self.require(probe, f"{role}: the probe is not in the image")
 
 
 def resolve(entries: dict[str, tarfile.TarInfo], name: str, links: int = 40) -> str | None:

@@ -53,7 +53,8 @@ class Extra(TypedDict, total=False):
         target: Where a link points.
         source: Where a file's content is.
         mode: Permissions, octal digits; 755 for folders and 644 for files without.
-        owner: Number of user and group; 0 without.
+        owner: Number of the user; 0 without. The group is 0, whose members are users that an engine
+            chose by chance (OpenShift).
     """
 
     path: str
@@ -123,7 +124,7 @@ def header(path: str, kind: bytes, mode: int, owner: int = 0) -> tarfile.TarInfo
     """Return a tar header without anything of the machine it is made on."""
     info = tarfile.TarInfo(path.strip("/"))
     info.type, info.mode, info.mtime = kind, mode, TIME
-    info.uid = info.gid = owner
+    info.uid = owner
     return info
 
 

@@ -300,9 +300,11 @@ let
     source = "${from}";
   };
   packaged = path: file "/opt/dagster/app/dagma/${path}" (../../src/dagma + "/${path}");
+  # Group 0 writes too: OpenShift starts containers as a user of its own choice in that group.
   owned = path: {
     inherit path;
     owner = 65532;
+    mode = "0775";
   };
 
   # The layers of a role above its environment.

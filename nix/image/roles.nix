@@ -90,6 +90,18 @@ let
         WorkingDir = state.directory or "/opt/dagster";
         Volumes.${state.volume} = { };
         StopSignal = "SIGTERM";
+        # Not of OCI's configuration: Docker reads it, others leave it. As in deploy/compose.yaml, in
+        # nanoseconds.
+        Healthcheck = {
+          Test = [
+            "CMD"
+            "healthy"
+          ];
+          Interval = 10000000000;
+          Timeout = 6000000000;
+          StartPeriod = 60000000000;
+          Retries = 6;
+        };
       }
       // (if port == null then { } else { ExposedPorts."${toString port}/tcp" = { }; });
     };

@@ -57,13 +57,13 @@ class Compose(Platform):
 
     def up(self) -> None:
         """Start all but Qdrant, as docs/deploy.md says, and wait until `healthy` says so."""
-        self.run("up", "-d", "postgres", *ONCE)
+        self.run("up", "--no-start", "--no-deps", *ONCE, *SERVERS)
+        self.run("up", "-d", *ONCE, *SERVERS)
+        for service in OURS:
+            wait_for(lambda s=service: self.healthy(s), 120, f"{service} healthy")
         for service in ONCE:
             done = self.podman("wait", self.container(service))
             assert done.stdout == "0\n", done.stdout + self.log_tails()
-        self.run("up", "-d", "--no-deps", *OURS)
-        for service in OURS:
-            wait_for(lambda s=service: self.healthy(s), 120, f"{service} healthy")
 
     def down(self) -> None:
         self.run("down", "--volumes", "--timeout=0")

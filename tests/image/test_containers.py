@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -121,6 +123,63 @@ def test_a_killed_container_is_back_with_the_history_of_runs(compose, service):
     wait_for(compose.location_is_loaded, 60, "the code location")
     assert compose.run_status(run_id) == "SUCCESS"
     compose.wait_for_success(compose.launch_numbers())
+
+
+def test_the_heartbeats_of_a_daemon_that_was_killed_do_not_count_for_the_next(compose):
+    wait_for(lambda: compose.healthy("daemon"), 120, "daemon healthy")
+    before = compose.inspect("daemon")["State"]["Pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: compose.inspect("daemon")["State"]["Pid"] not in (0, before), 60, "a restart")
+    done = compose.podman("exec", compose.container("daemon"), "healthy")
+    assert done.returncode == 1
+    assert "since its start" in done.stderr
+    wait_for(lambda: compose.healthy("daemon"), 120, "daemon healthy")
+
+
+def test_databases_that_cannot_be_reached_yet_are_waited_for(compose):
+    container = compose.container("init_mlflow")
+    compose.run("stop", *OURS, "postgres")
+    try:
+        compose.podman("start", container)
+        time.sleep(5)
+    finally:
+        compose.up()
+    found = compose.inspect("init_mlflow")
+    assert (found["State"]["ExitCode"], found["RestartCount"]) == (0, 0)
+
+
+def test_who_waits_for_a_database_that_never_comes_is_told(images):
+    address = "DAGMA_HEALTH=database:postgresql://mlflow@nowhere.invalid/mlflow"
+    command = ["podman", "run", "--rm", "--env", address, "localhost/dagma/mlflow:test"]
+    done = subprocess.run([*command, "healthy", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("unhealthy: could not translate host name")
+    assert done.stderr.endswith("(asked for 2 s)\n")
+
+
+@pytest.mark.parametrize("role", ["user-code", "webserver", "daemon", "mlflow"])
+def test_state_is_writable_for_a_user_that_the_engine_chose(images, role):
+    # As OpenShift starts containers. `ignore`: in what the image itself has, not in a volume that
+    # podman gave to the user.
+    command = ["podman", "run", "--rm", "--user=1000670000:0", "--image-volume=ignore"]
+    code = "import os, pathlib; path = pathlib.Path({!r}, 'a'); path.touch(); print(path.stat().st_uid)"
+    place = "/mlflow" if role == "mlflow" else "/opt/dagster/dagster_home/storage"
+    image = f"localhost/dagma/{role}:test"
+    done = subprocess.run(
+        [*command, image, "python", "-c", code.format(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "1000670000\n", done.stderr
+
+
+def test_the_history_has_a_date_that_engines_can_show(images):
+    shown = subprocess.check_output(
+        ["podman", "history", "--format", "{{.CreatedAt}}", "localhost/dagma/daemon:test"],
+        text=True,
+    )
+    assert {line[:10] for line in shown.splitlines()} == {"1970-01-01"}
 
 
 def test_loaded_code_that_is_killed_in_its_container_is_loaded_again(compose):

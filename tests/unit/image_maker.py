@@ -17,6 +17,7 @@ CONFIG = {
     "Cmd": ["serve"],
     "WorkingDir": "/app",
     "Volumes": {"/state": {}},
+    "Healthcheck": {"Test": ["CMD", "tini"]},
 }
 LABELS = {"org.opencontainers.image.version": "x"}
 
@@ -56,7 +57,7 @@ class Maker:
             [
                 *({"path": path, "source": source} for path in files),
                 {"path": "/tmp", "mode": "1777"},
-                {"path": "/state", "owner": 65532},
+                {"path": "/state", "owner": 65532, "mode": "0775"},
                 {"path": "/bin/tini", "target": str(self.store / "a-tool/bin/serve")},
                 {"path": "/app/bin", "target": str(self.store / "a-tool/bin")},
             ],

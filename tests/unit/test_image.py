@@ -104,6 +104,17 @@ def test_a_link_that_leads_nowhere(make: Maker) -> None:
     assert mistakes(path) == ["web: /etc/nothing leads nowhere"]
 
 
+def test_state_that_only_one_user_may_write_to(make: Maker) -> None:
+    other = make.layer("other", [], [{"path": "/other", "owner": 65532, "mode": "0755"}])
+    path = make.layout([make.system(), other], ["a-tool"], Volumes={"/other": {}})
+    assert mistakes(path) == ["web: /other is not writable for group 0"]
+
+
+def test_a_probe_that_is_not_there(make: Maker) -> None:
+    path = make.layout([make.system()], ["a-tool"], Healthcheck={"Test": ["CMD", "ask"]})
+    assert mistakes(path) == ["web: the probe is not in the image"]
+
+
 def test_a_compiler(make: Maker) -> None:
     other = make.layer("other", [], [{"path": "/usr/bin/gcc", "target": "/etc/passwd"}])
     path = make.layout([make.system(), other], ["a-tool"])
