@@ -37,6 +37,11 @@ in
   (link "/usr/lib/locale" "${pkgs.stdenv.cc.libc}/lib/locale")
   (link "/usr/share/zoneinfo" "${pkgs.tzdata}/share/zoneinfo")
   (link "/etc/localtime" "${pkgs.tzdata}/share/zoneinfo/UTC")
+  # What wheels expect of a system beside the C library, for those that a Dockerfile adds: ours know where
+  # theirs are.
+  (link "/usr/lib/libgcc_s.so.1" "${pkgs.stdenv.cc.cc.lib}/lib/libgcc_s.so.1")
+  (link "/usr/lib/libstdc++.so.6" "${pkgs.stdenv.cc.cc.lib}/lib/libstdc++.so.6")
+  (link "/usr/lib/libz.so.1" "${pkgs.zlib}/lib/libz.so.1")
   (link "/bin/sh" "${pkgs.bashInteractive}/bin/bash")
   (link "/bin/bash" "${pkgs.bashInteractive}/bin/bash")
   (link "/bin/tini" "${pkgs.tini}/bin/tini")
