@@ -107,6 +107,11 @@ rec {
   # A sentence for each name that a set does not provide as this project needs it.
   lacking = set: builtins.filter (sentence: sentence != null) (map (mistake set) all);
 
+  # Fails with sentences of `lacking`.
+  refuse =
+    sentences:
+    throw "the package set ${builtins.concatStringsSep ", and " sentences} (nix/contract.nix)";
+
   # The part of a set that is used. A name that the set does not provide is an error only when it is
   # used, and one that is not listed above cannot be used at all.
   select =
@@ -118,7 +123,7 @@ rec {
           let
             sentence = mistake set name;
           in
-          if sentence == null then set.${name} else throw "the package set ${sentence} (nix/contract.nix)";
+          if sentence == null then set.${name} else refuse [ sentence ];
       }) (builtins.filter (name: set ? ${name} || builtins.elem name required) all)
     );
 }

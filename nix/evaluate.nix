@@ -36,7 +36,7 @@ let
 in
 # Fails with all names that the set lacks.
 if contract.lacking set != [ ] then
-  throw "the package set ${builtins.concatStringsSep ", and " (contract.lacking set)} (nix/contract.nix)"
+  contract.refuse (contract.lacking set)
 else
   {
     # Kind of output -> name -> the store path of its derivation.

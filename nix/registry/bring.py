@@ -2,10 +2,10 @@
 
 `bring.py nix` unpacks Debian's Nix into the user's data directory and prints where;
 `bring.py artifacts` adds the wheels, Debian packages and Go modules of the locks to the Nix store
-and prints their store paths; `bring.py twins` does so with those of nix/twins.nix too, and
-`bring.py wheels` with the wheels alone, which nixpkgs' set takes as well. A store path of pinned
-content follows from name and hash alone, so Nix then finds it valid and never fetches.
-DAGMA_OTHERWISE ends the sentence of an error.
+and prints their store paths; `bring.py twins` does so with those of nix/twins.nix too, but for Go
+programs and their Go, `bring.py every-twin` with all, and `bring.py wheels` with the wheels alone,
+which nixpkgs' set takes as well. A store path of pinned content follows from name and hash alone, so
+Nix then finds it valid and never fetches. DAGMA_OTHERWISE ends the sentence of an error.
 
 Called by ./nixw, on the machine's Python (3.9 or newer): standard library only.
 """
@@ -45,10 +45,10 @@ from store import Artifact, add, archive_sha256, missing
 from wheels import download_wheels
 
 
-def bring_debs(twins: bool) -> list[Artifact]:
+def bring_debs(twins: bool, go: bool) -> list[Artifact]:
     """Bring the Debian packages and the seed that the store lacks; returns all of them."""
     lock = registry_lock()
-    groups = store_groups(lock, twins)
+    groups = store_groups(lock, twins, go)
     for suite, those in by_suite(lock, groups).items():
         wanted = lacking_debs(lock, those)
         if wanted:
@@ -139,10 +139,15 @@ def accepted(name: str, pin: dict[str, str], actual: str) -> str:
     return actual
 
 
-def artifacts(twins: bool = False) -> list[Artifact]:
-    """Bring every artifact of the registry set; returns all of them."""
-    programs = [name for name in registry_lock()["go"] if twins or not name.startswith(TWIN)]
-    return [*bring_debs(twins), *bring_wheels(), *map(bring_go, programs)]
+def artifacts(twins: bool = False, go: bool = False) -> list[Artifact]:
+    """Bring every artifact of the registry set; returns all of them.
+
+    Args:
+        twins: With those of nix/twins.nix that are Debian packages.
+        go: With those that are Go programs.
+    """
+    programs = [name for name in registry_lock()["go"] if go or not name.startswith(TWIN)]
+    return [*bring_debs(twins, go), *bring_wheels(), *map(bring_go, programs)]
 
 
 def store_paths(brought: Iterable[Artifact]) -> str:
@@ -154,6 +159,7 @@ COMMANDS: dict[str, Callable[[], object]] = {
     "nix": nix,
     "artifacts": lambda: store_paths(artifacts()),
     "twins": lambda: store_paths(artifacts(twins=True)),
+    "every-twin": lambda: store_paths(artifacts(twins=True, go=True)),
     "wheels": lambda: store_paths(bring_wheels()),
 }
 

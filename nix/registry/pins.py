@@ -25,6 +25,8 @@ SYSTEM = system(platform.machine(), platform.system())
 ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
 #: What the lock's names begin with of which only the checks in nix/twins.nix make use.
 TWIN = "twin-"
+#: The group of packages that Go programs among them are built with.
+TWIN_GO = "twin-go"
 
 
 class Package(NamedTuple):
@@ -79,12 +81,11 @@ def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
     }
 
 
-def store_groups(lock: dict[str, Any], twins: bool) -> list[str]:
+def store_groups(lock: dict[str, Any], twins: bool, go: bool) -> list[str]:
     """Return the groups of packages that go into the store: all but Nix itself, twins if asked for."""
+    asked = {"nix": False, TWIN_GO: go}
     return [
-        group
-        for group in lock["debian"]
-        if group != "nix" and (twins or not group.startswith(TWIN))
+        group for group in lock["debian"] if asked.get(group, twins or not group.startswith(TWIN))
     ]
 
 

@@ -17,6 +17,7 @@ from pins import Package
 SYSTEM = "x86_64-linux"
 PINNED = Package("1:1.0~rc1-2", "aa")
 NEWER = Package("1:1.1-1", "bb")
+IDLE = Package("3.13", "ff")
 NEW_GO = Package("1.26-1~bpo13+1", "ee")
 ROOT = os.geteuid() == 0
 
@@ -31,6 +32,7 @@ def lock(tmp_path, monkeypatch):
             "seed": {"busybox-static": {SYSTEM: PINNED._asdict()}},
             "base": {"libc6": {SYSTEM: {"version": "2.41-1", "sha256": "cc"}}},
             "nix": {"libc6": {SYSTEM: {"version": "2.41-1", "sha256": "cc"}}},
+            "twin-python": {"idle": {SYSTEM: IDLE._asdict()}},
             "twin-go": {"golang": {SYSTEM: NEW_GO._asdict()}},
         },
         "seed": {SYSTEM: "dd"},
@@ -286,10 +288,20 @@ def test_what_only_the_checks_of_twins_use_is_brought_for_them_alone(brought):
     assert not any(name.startswith("golang") for name in names)
 
 
-def test_a_group_may_be_of_another_suite_by_name(brought):
+def test_go_programs_and_their_go_are_brought_for_the_twins_that_are_built_by_name(brought):
     names = [artifact.name for artifact in bring.artifacts(twins=True)]
+    assert brought == [
+        ("trixie", {"busybox-static", "libc6", "idle"}),
+        ("process-compose-1.0", False),
+    ]
+    assert "idle_3.13_amd64.deb" in names
+    assert not any(name.startswith(("golang", "process-compose-2")) for name in names)
+
+
+def test_a_group_may_be_of_another_suite_by_name(brought):
+    names = [artifact.name for artifact in bring.artifacts(twins=True, go=True)]
     assert ("trixie-backports", {"golang"}) in brought
-    assert ("trixie", {"busybox-static", "libc6"}) in brought
+    assert ("trixie", {"busybox-static", "libc6", "idle"}) in brought
     assert ("process-compose-2.0", True) in brought
     assert {"golang_1.26-1.bpo13+1_amd64.deb", "process-compose-2.0"} <= set(names)
 

@@ -284,6 +284,8 @@ def test_the_artifacts_are_brought_once(ready):
         ("build .#checks.x86_64-linux.unit", "artifacts"),
         ("flake check", "twins"),
         ("build -L .#checks.x86_64-linux.twin-python", "twins"),
+        ("build .#twin-process-compose", "every-twin"),
+        ("build .#twin-python .#legacyPackages.x86_64-linux.twin-distribution", "every-twin"),
     ],
 )
 def test_twins_are_brought_for_their_checks_alone(ready, call, wanted):

@@ -90,6 +90,12 @@ def test_the_borders_of_process_composes_versions(program, version):
     preflight.programs([])
 
 
+def test_the_oldest_process_compose_is_that_of_the_package_sets(checkout):
+    contract = (checkout / "nix/contract.nix").read_text()
+    [oldest] = re.findall(r'process-compose = \{[^}]*atLeast = "(.*?)"', contract)
+    assert oldest == ".".join(map(str, topology.OLDEST_PROCESS_COMPOSE))
+
+
 def test_a_qdrant_program_that_is_none_is_refused(tmp_path):
     with pytest.raises(PreflightError, match="DAGMA_QDRANT_BIN"):
         topology.members("full", chosen(tmp_path, DAGMA_QDRANT_BIN=str(tmp_path)))
