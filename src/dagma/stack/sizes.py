@@ -117,7 +117,7 @@ class _Walk:
         self._deadline = deadline
 
     def size(self, tree: Path) -> int:
-        """Bytes of the files in a directory; links are not followed."""
+        """Bytes of the files in a directory, what they only reserve aside; links are not followed."""
         total, waiting = 0, [tree]
         while waiting:
             try:
@@ -130,9 +130,14 @@ class _Walk:
                             waiting.append(Path(entry.path))
                         else:
                             with contextlib.suppress(FileNotFoundError):
-                                total += entry.stat(follow_symlinks=False).st_size
+                                total += _size(entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue  # it is not there yet, or no longer
             except OSError:
                 self.complete = False
         return total
+
+
+def _size(file: os.stat_result) -> int:
+    """What a file takes; the blocks that POSIX counts are of 512 bytes."""
+    return min(file.st_size, file.st_blocks * 512)
