@@ -32,6 +32,10 @@ MISTAKES = {
     "no choice": ("DAGMA_PACKAGES=debian", "auto, nixpkgs or registry"),
     "no way to degrade": ("DAGMA_MLFLOW_UNREACHABLE=skip", "stub or fail"),
     "no module": ("DAGMA_CODE_MODULE=a-b", "DAGMA_CODE_MODULE is 'a-b'"),
+    "a key that opens to all": (
+        "QDRANT__SERVICE__API_KEY=",
+        "QDRANT__SERVICE__API_KEY in .env is empty",
+    ),
     "no url": ("QDRANT_URL=localhost:6333", "QDRANT_URL is 'localhost:6333'"),
     "path that Dagster takes for a pattern": ("DAGMA_HOME=/[x]", "DAGMA_HOME is '/[x]'"),
     "instance that Dagster takes for a pattern": ("DAGSTER_HOME=/a?", "DAGSTER_HOME is '/a?'"),
@@ -78,6 +82,11 @@ def test_of_a_long_value_the_beginning_is_shown(tmp_path):
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, f"POSTGRES_PORT={'9' * 100_000}")
     assert len(str(caught.value)) < 400
+
+
+def test_an_empty_key_in_the_environment_is_one_too(tmp_path):
+    with pytest.raises(SettingsError, match="QDRANT__SERVICE__API_KEY in the environment is empty"):
+        load(tmp_path, QDRANT__SERVICE__API_KEY="")
 
 
 def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):

@@ -415,9 +415,15 @@ def load(environ: Mapping[str, str], directory: Path | None = None) -> Loaded:
     for name in environ:
         if name.startswith("DAGMA_"):
             _known(name, names, "the environment", ("DAGMA_",))
-    given = {name: line.value for name, line in lines.items() if name in names}
-    given |= {name: environ[name] for name in names if name in environ}
-    origin = {name: "the environment" if name in environ else ".env" for name in given}
+    everything = {name: line.value for name, line in lines.items()} | dict(environ)
+    origin = {name: "the environment" if name in environ else ".env" for name in everything}
+    for name, value in everything.items():
+        # To Qdrant's server an empty key is one too, which everybody has.
+        if (name in names or name.startswith("QDRANT__")) and not value.strip():
+            raise SettingsError(
+                f"{name} in {origin[name]} is empty: give it a value or remove the line."
+            )
+    given = {name: everything[name] for name in names if name in everything}
     settings = _validated(given, origin)
     _check_together(settings)
     return Loaded(settings, {n: line.value for n, line in lines.items() if n not in names})
@@ -434,11 +440,6 @@ def _known(name: str, names: Mapping[str, Any], where: str, prefixes: tuple[str,
 
 
 def _validated(given: Mapping[str, str], origin: Mapping[str, str]) -> Settings:
-    for name, value in given.items():
-        if not value.strip():
-            raise SettingsError(
-                f"{name} in {origin[name]} is empty: give it a value or remove the line."
-            )
     try:
         return Settings.model_validate(given)
     except PydanticError as error:
