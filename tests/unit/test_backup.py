@@ -352,3 +352,12 @@ def test_a_restore_where_nothing_can_be_locked_is_one_sentence(tmp_path, monkeyp
     said = pytest.raises(BackupError, match="p cannot be used: No locks available")
     with said, restore._alone(places):
         pass
+
+
+def test_checksums_of_snapshots_that_are_gone_are_removed_and_no_others(tmp_path):
+    for name in ("a/1.snapshot.checksum", "a/2.snapshot.checksum", "a/2.snapshot", "all.snapshot"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    backup._forget_checksums(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"a/2.snapshot", "a/2.snapshot.checksum", "all.snapshot"}

@@ -265,6 +265,7 @@ def _server(stack: Stack, writer: Writer, spool: Path, say: Say) -> dict[str, st
     with tempfile.TemporaryFile(dir=spool) as file:
         try:
             _snapshot(server, file)
+            _forget_checksums(stack.layout.qdrant / "snapshots")
         except HTTPError as error:
             hint = f"; does {qdrant.KEY} hold its key?" if error.code in qdrant.REFUSED else "."
             raise BackupError(f"Qdrant's server gives no snapshot: {error}{hint}") from error
@@ -286,3 +287,10 @@ def _snapshot(server: qdrant.Server, file: IO[bytes]) -> None:
             shutil.copyfileobj(answer, file, CHUNK)
     finally:
         server.ask("DELETE", path, SNAPSHOT_PATIENCE).close()
+
+
+def _forget_checksums(snapshots: Path) -> None:
+    """Remove those of the collections' snapshots that the server has put into the one of all."""
+    for checksum in snapshots.glob("*/*.snapshot.checksum"):
+        if not checksum.with_suffix("").exists():
+            checksum.unlink(missing_ok=True)

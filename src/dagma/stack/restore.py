@@ -262,8 +262,9 @@ def _vectors(fresh: Loaded, archive: Archive) -> None:
             "QDRANT__SERVICE__HOST": "127.0.0.1",
             "QDRANT__SERVICE__HTTP_PORT": str(chosen.qdrant_port),
             "QDRANT__SERVICE__GRPC_PORT": str(chosen.qdrant_grpc_port),
-            "QDRANT__STORAGE__STORAGE_PATH": str(layout.qdrant / "storage"),
-            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(layout.qdrant / "snapshots"),
+            # From its working directory: it takes a path with a colon for two words.
+            "QDRANT__STORAGE__STORAGE_PATH": "storage",
+            "QDRANT__STORAGE__SNAPSHOTS_PATH": "snapshots",
         }
         with _server(fresh, "qdrant", command, extra) as server:
             _wait(server, layout.log("qdrant"), lambda: _ready(chosen.qdrant_port))
