@@ -88,6 +88,11 @@ def test_the_qdrant_of_compose_fits_our_client():
     assert qdrant.fits(tag, version("qdrant-client")), tag
 
 
+def test_the_qdrant_of_compose_lets_no_other_site_read():
+    given = SERVICES["qdrant"]["environment"]
+    assert given["QDRANT__SERVICE__ENABLE_CORS"] == "false"
+
+
 @pytest.mark.skipif(
     "DAGSTER_CHART" not in os.environ,
     reason="DAGSTER_CHART names no checkout of Dagster's Helm chart: its schema is not compared",

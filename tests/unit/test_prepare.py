@@ -1,3 +1,4 @@
+import json
 import stat
 
 import pytest
@@ -42,6 +43,16 @@ def test_a_given_password_replaces_the_kept_one_and_is_escaped_for_libpq(tmp_pat
     assert "*:5432:*:dagster:a\\:b\\\\c\n" in (secrets / "pgpass").read_text()
     prepare(chosen(tmp_path))
     assert (secrets / "dagster").read_text() == "a:b\\c"
+
+
+def test_what_qdrant_is_told_in_private_is_the_token_and_that_no_other_site_may_read(tmp_path):
+    file = Layout(tmp_path / "h").qdrant_config
+    prepare(chosen(tmp_path, DAGMA_TOKEN="on"))
+    token = Layout(tmp_path / "h").token.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["service"] == {"enable_cors": False, "api_key": token}
+    prepare(chosen(tmp_path, DAGMA_TOKEN="off"))
+    assert json.loads(file.read_text())["service"] == {"enable_cors": False}
 
 
 def test_the_webhook_is_kept_in_a_private_file_and_goes_with_its_setting(tmp_path):

@@ -88,8 +88,13 @@ def _webhook(file: Path, url: str | None) -> None:
 
 
 def _qdrant(layout: Layout, settings: Settings) -> None:
-    """Let Qdrant's server ask for the token, which it calls its API key."""
-    service = {"api_key": access.secret(settings)} if access.needs_token(settings) else {}
+    """Let Qdrant's server ask for the token, which it calls its API key.
+
+    By default pages of any site may read what it answers; its own dashboard is not of another site.
+    """
+    service: dict[str, bool | str] = {"enable_cors": False}
+    if access.needs_token(settings):
+        service["api_key"] = access.secret(settings)
     write_private(layout.qdrant_config, json.dumps({"service": service}) + "\n")
 
 
