@@ -96,9 +96,12 @@ def test_the_packaged_dg_settings_are_those_of_pyproject():
     assert packaged == project
 
 
-def test_the_definitions_load_without_heavy_imports():
+def test_the_definitions_are_loaded_and_described_without_heavy_imports():
     code = (
-        "import sys; from dagma.definitions import defs; defs().get_repository_def();"
+        "import sys; from dagma.definitions import defs; loaded = defs().get_repository_def();"
+        # What a code server tells the webserver about all of it.
+        "from dagster._core.remote_representation.external_data import RepositorySnap as Snap;"
+        "Snap.from_def(loaded);"
         "print({'pandas', 'numpy', 'pluralizer', 'mlflow', 'pyarrow', 'dbt', 'dagster_dbt', 'gensim',"
         " 'scipy', 'matplotlib', 'qdrant_client'} & set(sys.modules))"
     )
