@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from dagma.stack import changes, settings, source, started, topology
+from dagma.stack import changes, environment, settings, source, started, topology
 
 HOSTILE = {
     "A": 'it\'s "quoted" $HOME `id` \\ # no',
@@ -101,6 +101,14 @@ def test_what_stands_in_the_topology_is_for_the_whole_stack():
 )
 def test_whom_a_variable_concerns(name, services):
     assert changes.concerns(name) == services
+
+
+def test_what_is_made_of_settings_is_not_named_beside_them(tmp_path):
+    chosen = {"DAGMA_HOME": str(tmp_path), "DAGMA_TOKEN": "on", "DAGMA_HOST": "0.0.0.0"}
+    loaded = settings.Loaded(settings.Settings.model_validate(chosen))
+    named = changes._compared({}, environment.exports(loaded, topology.SERVICES, {}))
+    products = {name for name in named if name.startswith("DAGSTER_DEFAULT_IO_MANAGER_")}
+    assert set(named) - settings.table().keys() == products
 
 
 def test_other_copies_of_dagma_are_taken_off_the_path_and_other_entries_stay(

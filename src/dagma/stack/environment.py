@@ -32,8 +32,11 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXY_EXCEPTIONS = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
 _FIXED = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
 
+#: With what MLflow's client shows the token, where one is asked for.
+_TOKEN_SHOWN = "MLFLOW_TRACKING_AUTH"
+
 #: Names of what Dagma makes beside the settings.
-MADE = {*HANDED_DOWN, *_PROXY_EXCEPTIONS, *_FIXED, _RETRIES, "PATH", "PYTHONPATH"}
+MADE = {*HANDED_DOWN, *_PROXY_EXCEPTIONS, *_FIXED, _RETRIES, _TOKEN_SHOWN, "PATH", "PYTHONPATH"}
 
 
 def of_services(
@@ -154,7 +157,7 @@ def _addresses(settings: Settings, services: list[str]) -> dict[str, str]:
         "DAGMA_PUBLIC_URL": settings.public_url or topology.url("webserver", settings),
     }
     if access.needs_token(settings):
-        derived |= {"DAGMA_TOKEN_FILE": str(layout.token), "MLFLOW_TRACKING_AUTH": "dagma"}
+        derived |= {"DAGMA_TOKEN_FILE": str(layout.token), _TOKEN_SHOWN: "dagma"}
     if settings.webhook_url:
         derived["DAGMA_WEBHOOK_URL_FILE"] = str(layout.webhook_url)
     if image:
