@@ -335,9 +335,10 @@ def test_the_page_lists_the_columns():
     assert listed == list(assets.COLUMNS)
 
 
-def test_the_example_of_the_page_finds_neighbours(run, embedded, monkeypatch, capsys):
-    run(embedded, model(names=["garlic", "onion", "sugar", "flour"]))
-    monkeypatch.setenv("QDRANT_PATH", embedded.path)
+def test_the_example_of_the_page_finds_neighbours(run, qdrant, monkeypatch, capsys):
+    run(qdrant, model(names=["garlic", "onion", "sugar", "flour"]))
+    monkeypatch.setenv("QDRANT_PATH", qdrant.path)
+    monkeypatch.setenv("QDRANT_URL", qdrant.url)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(example, {})
     assert capsys.readouterr().out.splitlines()[0].split()[0] == "flour"
