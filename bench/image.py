@@ -5,10 +5,11 @@ is a folder with the root file system that the peer starts from; without it debo
 
 The peer is built with buildah in a temporary folder. Exit code 1 means that a command failed.
 
-Like with like: both sides have the same locked versions and the same source files. The peer's pip keeps
-its downloads in a cache of the build, as Dockerfiles for this are written, so a new version costs it one
-download too. That version is one whose wheel this machine's Nix store has never had; it is downloaded
-anew by either side. Ours alone holds the corpus and the manifest of the example, 35 kB.
+Like with like: both sides have the same locked versions and the same source files. The peer keeps
+what pip downloaded in a cache of the build, as Dockerfiles for this are written, so a new version costs it
+one download too; a folder of wheels, since pip's own cache keeps nothing of an index that forbids it. That
+version is one whose wheel this machine's Nix store has never had; either side downloads it anew. Ours
+alone holds the corpus and the manifest of the example, 35 kB.
 """
 
 import hashlib
@@ -56,8 +57,10 @@ REF_NAME = "org.opencontainers.image.ref.name"
 DOCKERFILE = """\
 FROM base
 COPY requirements.txt /
-RUN --mount=type=cache,target=/root/.cache/pip \\
-    pip install --break-system-packages --ignore-installed -r /requirements.txt
+RUN --mount=type=cache,target=/wheels \\
+    pip download --dest /wheels -r /requirements.txt \\
+ && pip install --no-cache-dir --break-system-packages --ignore-installed \\
+    --no-index --find-links /wheels -r /requirements.txt
 COPY src /opt/dagster/app
 """
 

@@ -47,21 +47,20 @@ def http(place: str) -> None:
         raise OSError(f"/{path} answers {b' '.join(status).decode(errors='replace')}")
 
 
-def connect(address: str):  # noqa: ANN201 - psycopg2's, which is imported here only
-    """Return a connection to a database, by SQLAlchemy's URL.
-
-    Raises:
-        psycopg2.OperationalError: It does not answer, or its name is not known.
-    """
-    import psycopg2  # only here: it takes longer than all else
-
-    address = address.replace("+psycopg2", "", 1)
-    return psycopg2.connect(address, connect_timeout=int(PATIENCE))
+def libpq(address: str) -> str:
+    """Return SQLAlchemy's URL of a database as libpq reads it."""
+    return address.replace("+psycopg2", "", 1)
 
 
 def database(address: str) -> None:
-    """Ask whether a database answers."""
-    connect(address).close()
+    """Ask whether a database answers.
+
+    Raises:
+        psycopg2.OperationalError: It does not, or its name is not known.
+    """
+    import psycopg2  # only here: it takes longer than all else
+
+    psycopg2.connect(libpq(address), connect_timeout=int(PATIENCE)).close()
 
 
 def started() -> float:
@@ -80,7 +79,10 @@ def heartbeat(seconds: str) -> None:
     Raises:
         OSError: There is none.
     """
-    with connect(os.environ["DAGMA_POSTGRES_URL"]) as link, link.cursor() as cursor:
+    import psycopg2  # as above
+
+    address = libpq(os.environ["DAGMA_POSTGRES_URL"])
+    with psycopg2.connect(address, connect_timeout=int(PATIENCE)) as link, link.cursor() as cursor:
         cursor.execute(
             "SELECT max(timestamp) > greatest(now() - %s * interval '1 second', to_timestamp(%s))"
             " AT TIME ZONE 'utc' FROM daemon_heartbeats",
