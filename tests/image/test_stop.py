@@ -10,7 +10,7 @@ from compose import OURS
 from platform_client import wait_for
 
 #: Seconds after the start of a container: before Python runs, while it imports, while it loads code.
-MOMENTS = (0.0, 0.4, 1.2, 2.5, 4.0)
+MOMENTS = (0.0, 1.0, 3.0)
 
 
 def stopped(compose, service, moment):
