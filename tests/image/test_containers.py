@@ -184,7 +184,8 @@ def test_the_history_has_a_date_that_engines_can_show(images):
 
 def test_loaded_code_that_is_killed_in_its_container_is_loaded_again(compose):
     before = compose.inspect("user_code")["State"]["Pid"]
-    [loaded] = [one for one in psutil.Process(before).children() if "grpc" in one.cmdline()]
+    inside = psutil.Process(before).children(recursive=True)
+    [loaded] = [one for one in inside if "grpc" in one.cmdline()]
     loaded.kill()
     wait_for(
         lambda: compose.inspect("user_code")["State"]["Pid"] not in (0, before), 60, "a restart"
