@@ -194,19 +194,21 @@ let
   # classes that dagster.yaml names are for webserver and daemon too.
   instanceModules = [
     "__init__.py"
-    "instance.py"
-    "no_pickles.py"
     "run_worker.py"
     "stopped.py"
   ]
+  ++ modulesOf "instance"
   ++ doorModules;
 
   # What webserver and MLflow are behind, and how MLflow finds it.
-  doorModules = map (name: "door/${name}") (
-    filter (name: builtins.match ".*[.]py" name != null) (
-      builtins.attrNames (builtins.readDir ../../src/dagma/door)
-    )
-  );
+  doorModules = modulesOf "door";
+  modulesOf =
+    package:
+    map (name: "${package}/${name}") (
+      filter (name: builtins.match ".*[.]py" name != null) (
+        builtins.attrNames (builtins.readDir (../../src/dagma + "/${package}"))
+      )
+    );
   door = layer {
     name = "door";
     reason = "the door, who may ask MLflow for what";

@@ -12,9 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -69,7 +68,20 @@ def main() -> None:
     arguments = sys.argv[1:]
     watch(Address(port=int(arguments[arguments.index("--port") + 1])))
     sys.argv = ["dagster", "code-server", *arguments]
-    stopped.run(import_module("dagster._cli").main)
+    stopped.run(program("dagster"))
+
+
+def program(name: str) -> Callable[[], Any]:
+    """The function behind one of Dagster's commands, as Dagster's package declares it.
+
+    Args:
+        name: Of the command: `dagster` or `dagster-daemon`.
+    """
+    from importlib.metadata import distribution
+
+    [script] = distribution("dagster").entry_points.select(group="console_scripts", name=name)
+    run: Callable[[], Any] = script.load()
+    return run
 
 
 def listen(code: Address) -> list[str]:
@@ -98,8 +110,9 @@ def watch(code: Address) -> None:
 
 
 def _end_without_code(code: Address) -> None:
-    make = import_module("dagster._grpc.client").DagsterGrpcClient
-    client = make(host="127.0.0.1", port=code.port, socket=code.path)
+    from dagma.instance.dagster_private import grpc_client
+
+    client = grpc_client()(host="127.0.0.1", port=code.port, socket=code.path)
     missed = 0
     while missed < LOOKS:
         time.sleep(PULSE)
@@ -113,7 +126,7 @@ def _code_is_gone(client: Any) -> bool:  # noqa: ANN401
 
     Code that does not load is something else: its error is what the server has to show.
     """
-    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagma.instance.dagster_private import DagsterUserCodeUnreachableError
 
     try:
         client.get_server_id()

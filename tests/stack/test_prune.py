@@ -17,8 +17,8 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.loader import LoadingContextForTest
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
+from dagma.instance.leases import database
 from dagma.lock import alone
-from dagma.run_worker import database
 from dagma.stack import prune, settings
 
 DAYS = 30

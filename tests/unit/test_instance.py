@@ -1,90 +1,60 @@
-import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
-from dagma import instance
+import dagma.instance
+from dagma.instance import Instance, launcher
 
-ASK = """
-import json, os
-from dagster._cli.utils import get_instance_for_cli
-with get_instance_for_cli():
-    print(json.dumps({name: os.environ.get(name) for name in ("MINE", "ONLY_THERE", "SAME")}))
-"""
+PARENTS = [parent for parent in Instance.__mro__[1:] if parent.__module__.startswith("dagma.")]
 
 
-@pytest.mark.parametrize(
-    ("service", "found"),
-    [
-        ({"DAGMA_SUPERVISED": "/h"}, {"MINE": "given", "ONLY_THERE": None, "SAME": "1"}),
-        ({}, {"MINE": "file", "ONLY_THERE": "secret", "SAME": "1"}),
-    ],
-)
-def test_a_service_has_what_the_stack_gave_it_whatever_dagster_reads_in_dotenv(
-    tmp_path, service, found
-):
+@pytest.fixture
+def home(tmp_path):
     (tmp_path / "dagster.yaml").write_text(
         "instance_class: {module: dagma.instance, class: Instance}\n"
+        "run_launcher: {module: dagma.run_worker, class: RunLauncher}\n"
+        "tick_retention_days: {skipped: {env: DAYS}, failure: 3}\n"
+        "telemetry: {enabled: false}\n"
     )
-    (tmp_path / ".env").write_text("MINE=file\nONLY_THERE=secret\nSAME=1\n")
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("DAGMA_")}
-    given = {"DAGSTER_HOME": str(tmp_path), "MINE": "given", "SAME": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", ASK],
-        cwd=tmp_path,
-        env=inherited | given | service,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == found
+    return tmp_path
 
 
-#: An instance of our class on SQLite.
-OURS = "instance_class: {module: dagma.instance, class: Instance}\ntelemetry: {enabled: false}\n"
-
-
-@pytest.mark.parametrize("command", [["-m", "dagster", "dev"], ["dagster-daemon", "run"]])
-def test_a_second_daemon_beside_the_stack_s_is_refused_with_what_to_do(tmp_path, command):
-    (tmp_path / "dagster.yaml").write_text(OURS)
-    (tmp_path / "mine.py").write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
-    script = Path(sys.executable).with_name(command[0])
-    program = [sys.executable, *([str(script), *command[1:]] if script.exists() else command)]
-    environ = os.environ | {"DAGSTER_HOME": str(tmp_path), "DAGMA_ENV": "{}"}
-    environ.pop("DAGMA_SUPERVISED", None)
-    done = subprocess.run(
-        [*program, "-f", "mine.py"],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    said = done.stderr.splitlines()[-1]
-    assert said.startswith("Error: DAGSTER_HOME is the stack's, whose daemon another one would")
-    assert said.endswith("`env -u DAGSTER_HOME dagster dev -m dagma.definitions`.")
-    assert "Traceback" not in done.stderr
+def test_dagster_finds_our_classes_by_the_names_in_dagster_yaml(home):
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert type(instance) is Instance
+        assert type(instance.run_launcher) is launcher.RunLauncher
 
 
 @pytest.mark.parametrize(
-    ("argv", "variables"),
+    ("statement", "absent"),
     [
-        (["/bin/dagster-daemon", "run"], ["DAGMA_ENV", "DAGMA_SUPERVISED"]),  # the stack's own
-        (["/bin/dagster-daemon", "run"], []),  # in an image
-        (["/bin/dagster", "asset", "materialize"], ["DAGMA_ENV"]),
-        (["/bin/dagster", "dev"], []),
+        ("import dagma.instance", "dagster"),
+        ("import dagma.code_server", "dagma.instance"),
+        ("import dagma.stack.launch", "dagma.instance"),
+        ("import dagma.cli", "dagma.instance"),
+        ("from dagma.instance import dagster_private", "dagma.instance.whole"),
+        ("from dagma.instance import dagster_private", "dagster._grpc.client"),
+        ("from dagma.instance import dagster_private", "sqlalchemy"),
+        ("from dagma.instance import Instance", "dagster._grpc.client"),
+        ("from dagma.instance import Instance", "dagster._core.storage.event_log.schema"),
     ],
 )
-def test_the_stack_s_daemon_and_other_commands_are_not_refused(monkeypatch, argv, variables):
-    monkeypatch.setattr(sys, "argv", argv)
-    for name in ("DAGMA_ENV", "DAGMA_SUPERVISED"):
-        monkeypatch.delenv(name, raising=False)
-    for name in variables:
-        monkeypatch.setenv(name, "x")
-    instance.refuse_second_daemon()
+def test_what_is_not_needed_is_not_imported(statement, absent):
+    code = f"{statement}\nimport sys\nprint({absent!r} in sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_name_that_is_not_there_is_said():
+    with pytest.raises(AttributeError, match=r"'dagma\.instance' has no attribute 'Nothing'"):
+        _ = dagma.instance.Nothing
+
+
+@pytest.mark.parametrize("concern", PARENTS, ids=lambda concern: concern.__name__)
+def test_a_concern_says_what_it_changes_and_where_that_is_discussed(concern):
+    module = sys.modules[concern.__module__]
+    assert "\nChanges: `" in module.__doc__
+    assert "https://github.com/dagster-io/dagster/" in module.__doc__

@@ -25,12 +25,12 @@ from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 from webhook_server import a_webhook
 
-from dagma import run_worker
 from dagma.defs.notifications import resources, sensors, webhook
 from dagma.defs.notifications.message import WECOM_LIMIT, Message
 from dagma.defs.notifications.schedules import watch_schedules
 from dagma.defs.notifications.sensors import notify_failure, notify_success, watch_corpus_size
 from dagma.defs.notifications.webhook import Webhook, WebhookError
+from dagma.instance import leases
 
 MESSAGE = Message(
     "run_failure", "Run of x failed", "x", "1234567890", None, "why", "http://w/runs/1"
@@ -252,7 +252,7 @@ def test_slack_gets_its_own_markup(hook, server):
     ]
 
 
-@pytest.mark.parametrize("tag", [sensors.TAG, run_worker.TAG])
+@pytest.mark.parametrize("tag", [sensors.TAG, leases.TAG])
 def test_tags_that_are_machinery_are_not_on_the_page_of_runs(tag):
     assert get_tag_type(tag) == TagType.HIDDEN
 

@@ -102,7 +102,8 @@ class Drain:
 
     def _mark(self, found: Run, reason: str) -> str:
         from dagster import DagsterRunStatus
-        from dagster._core.storage.tags import MAX_RETRIES_TAG
+
+        from dagma.instance.dagster_private import MAX_RETRIES_TAG
 
         instance = self._connected()
         run = instance.get_run_by_id(found.run_id)
@@ -165,7 +166,7 @@ def _begun() -> "RunsFilter":
 
 def _lives(instance: "DagsterInstance", run: "DagsterRun") -> bool:
     """Whether a run has a process, as far as one can know."""
-    from dagster._core.launcher.base import WorkerStatus
+    from dagma.instance.dagster_private import WorkerStatus
 
     launcher = instance.run_launcher
     if not launcher.supports_check_run_worker_health:

@@ -22,14 +22,8 @@ from typing import Any
 from dagma import code_server
 from dagma.stack import started
 
-#: Module with the function `main` of each program.
-PROGRAMS = {
-    "dagster": "dagster._cli",
-    "dagster-webserver": "dagma.door.webserver",
-    "dagster-daemon": "dagster._daemon.cli",
-}
 AFTER_USER_CODE = "--after-user-code"
-CODE_SERVER, DAEMON = "code-server", "dagster-daemon"
+CODE_SERVER, DAEMON, WEBSERVER = "code-server", "dagster-daemon", "dagster-webserver"
 #: Seconds between two looks at the clock, and by how many it must have been set back meanwhile.
 PULSE = 1.0
 SETBACK = 5.0
@@ -42,7 +36,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     waits = arguments[0] == AFTER_USER_CODE
     program, *rest = arguments[1:] if waits else arguments
-    run = load(PROGRAMS[program])
+    run = load(program)
     code = code_server.Address.of(os.environ)
     if waits:
         wait_for_server(code, PATIENCE)
@@ -58,15 +52,17 @@ def main() -> None:
     sys.exit(run())
 
 
-def load(module: str) -> Callable[[], Any]:
-    """Import a program, without collecting garbage that is not there yet."""
+def load(program: str) -> Callable[[], Any]:
+    """Import a program, without collecting garbage that is not there yet; the webserver is ours."""
     gc.disable()
     try:
-        run: Callable[[], Any] = import_module(module).main
+        if program == WEBSERVER:
+            webserver: Callable[[], Any] = import_module("dagma.door.webserver").main
+            return webserver
+        return code_server.program(program)
     finally:
         gc.freeze()
         gc.enable()
-    return run
 
 
 def wait_for_server(code: code_server.Address, patience: float) -> bool:

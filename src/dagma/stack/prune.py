@@ -17,28 +17,32 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from dagster import DagsterError, DagsterEventType, DagsterInstance, DagsterRun, RunsFilter
-from dagster._core.events import HOOK_EVENTS, MARKER_EVENTS, STEP_EVENTS
-from dagster._core.execution.backfill import (
-    BULK_ACTION_TERMINAL_STATUSES,
-    BulkActionsFilter,
-    BulkActionStatus,
-)
-from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.tags import BACKFILL_ID_TAG, RUN_KEY_TAG
 from rich.filesize import decimal
 
 from dagma.errors import StackError
+from dagma.instance.dagster_private import (
+    BACKFILL_ID_TAG,
+    FINISHED_STATUSES,
+    HOOK_EVENTS,
+    MARKER_EVENTS,
+    NOT_FINISHED_STATUSES,
+    RUN_KEY_TAG,
+    STEP_EVENTS,
+    event_tables,
+    local_compute_logs,
+    open_backfills,
+)
+from dagma.instance.leases import database
 from dagma.lock import alone
-from dagma.run_worker import database
 from dagma.stack import instance as instances
 from dagma.stack.control import Stack
 from dagma.stack.settings import Settings
 
 #: Told of each step, in one line.
 Say = Callable[[str], None]
+
+#: Dagster's tables.
+Events, Checks = event_tables()
 
 #: Runs of one batch.
 RUNS = 100
@@ -235,9 +239,7 @@ class Pruning:
         found = set()
         for run in self.instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
             found |= {str(one) for one in (run.parent_run_id, run.root_run_id) if one}
-        open_ones = [one for one in BulkActionStatus if one not in BULK_ACTION_TERMINAL_STATUSES]
-        backfills = self.instance.get_backfills(filters=BulkActionsFilter(statuses=open_ones))
-        ids = [backfill.backfill_id for backfill in backfills]
+        ids = [backfill.backfill_id for backfill in open_backfills(self.instance)]
         if ids:
             found |= set(self.instance.get_run_ids(RunsFilter(tags={BACKFILL_ID_TAG: ids})))
         return found
@@ -282,7 +284,7 @@ class Pruning:
     def _log_directory(self) -> Path | None:
         """Where compute logs are; None when they are not in files of this machine."""
         manager = self.instance.compute_log_manager
-        if not isinstance(manager, LocalComputeLogManager):
+        if not isinstance(manager, local_compute_logs()):
             return None
         return Path(manager.get_captured_local_path(["any"], "err")).parent
 

@@ -97,7 +97,7 @@ def files(context: dg.InitResourceContext) -> Files:
 )
 def pickles(context: dg.InitResourceContext) -> dg.IOManager:
     """Dagster's own manager in that one place, for code that binds none, or needs any Python object."""
-    from dagster._core.storage.fs_io_manager import PickledObjectFilesystemIOManager
+    from dagma.instance.dagster_private import PickledObjectFilesystemIOManager
 
     make: Callable[..., dg.IOManager] = PickledObjectFilesystemIOManager
     return make(base_dir=str(_storage(context)))

@@ -27,7 +27,7 @@ path = sys.argv[1] + ".pickle"
 with open(path, "wb") as file:
     pickle.dump(Planted(), file)
 if sys.argv[2] == "refuse":
-    import dagma.instance
+    from dagma.instance import Instance
 given, planted = {"value": 1}, {"pickle": {"path": path}}
 for number, value in ((planted, given), (given, planted)):
     inputs = {"count": {"inputs": {"number": number}}, "anything": {"inputs": {"value": value}}}
