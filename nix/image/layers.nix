@@ -234,8 +234,8 @@ let
     name = "instance";
     reason = "DAGSTER_HOME: the instance, and where the code location is";
     files = map packaged instanceModules ++ [
-      (file "/opt/dagster/dagster_home/dagster.yaml" ../../src/dagma/stack/dagster.yaml)
-      (file "/opt/dagster/dagster_home/workspace.yaml" ../../src/dagma/stack/workspace-port.yaml)
+      (file "/opt/dagster/dagster_home/dagster.yaml" ../../src/dagma/instance/dagster.yaml)
+      (file "/opt/dagster/dagster_home/workspace.yaml" ../../src/dagma/instance/workspace-port.yaml)
       (owned "/opt/dagster/dagster_home/storage")
     ];
   };
@@ -266,6 +266,7 @@ let
             elem "${folder}${name}" (
               [
                 "cli.py"
+                "instance"
                 "stack"
               ]
               ++ instanceModules

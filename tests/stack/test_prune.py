@@ -100,7 +100,7 @@ def an_instance(stack, folder):
         cursor.execute("CREATE DATABASE prune OWNER dagster")
     port, file = stack.ports["POSTGRES_PORT"], stack.home / "secrets/pgpass"
     url = f"postgresql+psycopg2://dagster@127.0.0.1:{port}/prune?passfile={file}"
-    shutil.copy(str(resources.files("dagma.stack") / "dagster.yaml"), folder)
+    shutil.copy(str(resources.files("dagma.instance") / "dagster.yaml"), folder)
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("DAGMA_POSTGRES_URL", url)
         environ.setenv("DAGMA_MAX_CONCURRENT_RUNS", "1")

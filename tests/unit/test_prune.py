@@ -18,7 +18,7 @@ KEEP = {"SKIPPED": "2", "FAILED": "3"}
 @pytest.fixture
 def instance(tmp_path):
     """An instance with SQLite whose class and ticks are those of dagster.yaml."""
-    whole = yaml.safe_load((resources.files("dagma.stack") / "dagster.yaml").read_text())
+    whole = yaml.safe_load((resources.files("dagma.instance") / "dagster.yaml").read_text())
     part = {name: whole[name] for name in ("instance_class", "tick_retention_days", "telemetry")}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(part))
     with dg.DagsterInstance.from_config(str(tmp_path)) as one:

@@ -11,8 +11,8 @@
 | `environment` | a service has what the stack gave it; no second daemon |
 | `pickles` | run config names no pickle |
 
-`dagster_private` has every name of Dagster's that is not public. `dagster.yaml` names `Instance`; it
-is imported when asked for, since whoever needs only a part, or no Dagster at all, shall not pay for it.
+`dagster_private` has every name of Dagster's that is not public. `dagster.yaml`, beside, names
+`Instance`; it is imported when asked for, so that nobody pays for it who needs only a part.
 """
 
 from typing import TYPE_CHECKING, Any

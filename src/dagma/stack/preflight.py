@@ -12,19 +12,6 @@ from dagma.stack.layout import LONGEST_SOCKET, Layout
 from dagma.stack.settings import Settings
 
 
-def check(settings: Settings, services: Iterable[str]) -> None:
-    """Check directory, programs and ports for these services.
-
-    Raises:
-        PreflightError: The first thing that does not hold.
-    """
-    names = list(services)
-    state_directory(settings)
-    programs(names)
-    for name in names:
-        ports(settings, name)
-
-
 def state_directory(settings: Settings) -> None:
     """The state directory can be written, has room, and its sockets' paths are short enough.
 

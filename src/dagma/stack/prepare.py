@@ -107,7 +107,7 @@ def _instance(home: Path, instead: dict[str, str]) -> list[str]:
     """Renew Dagster's two files, unless the user has edited them; `instead` names other originals."""
     notes = []
     for name in _INSTANCE:
-        original = resources.files("dagma.stack") / instead.get(name, name)
+        original = resources.files("dagma.instance") / instead.get(name, name)
         body = original.read_text(encoding="utf-8")
         target = home / name
         if target.exists() and not _ours(target.read_text(encoding="utf-8")):
