@@ -32,20 +32,25 @@ LONG_PAUSE = 0.5
 
 
 @contextmanager
-def connected(address: str = "", **parameters: Any) -> Iterator[Connection]:  # noqa: ANN401 - libpq's, of several types
+def connected(
+    address: str = "",
+    patience: float = PATIENCE,
+    **parameters: Any,  # noqa: ANN401 - libpq's, of several types
+) -> Iterator[Connection]:
     """A connection in which each statement commits by itself.
 
     Args:
         address: A URL of libpq's, or nothing.
+        patience: Seconds after which a server that does not answer is given up.
         parameters: libpq's connection parameters; its environment variables hold for the others.
 
     Raises:
-        DatabaseError: PostgreSQL did not answer within `PATIENCE` seconds.
+        DatabaseError: PostgreSQL did not answer in time.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
-            link = psycopg2.connect(address, connect_timeout=5, **parameters)
+            link = psycopg2.connect(address, **{"connect_timeout": 5, **parameters})
             break
         except psycopg2.OperationalError as error:
             if "authentication failed" in str(error) or time.monotonic() > deadline:

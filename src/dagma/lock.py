@@ -1,11 +1,12 @@
-"""Keep a second process from doing the same thing at the same time."""
+"""Keep a second process from doing the same thing at the same time: refused, or made to wait."""
 
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 #: What is locked where a directory cannot be.
 FILE = ".dagma.lock"
@@ -31,6 +32,20 @@ def alone(directory: Path, otherwise: Exception) -> Iterator[None]:
         except BlockingIOError:
             raise otherwise from None
         yield
+
+
+def wait_for(file: IO[Any], tell: Callable[[], object]) -> None:
+    """Take the lock of a file that is open for writing, which ends when the file is closed.
+
+    Args:
+        file: What is locked.
+        tell: Called when another process has it, which is then waited for.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell()
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _lock(held: ExitStack, path: Path, flags: int) -> None:

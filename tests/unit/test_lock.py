@@ -1,10 +1,11 @@
 import errno
 import fcntl
 import os
+import threading
 
 import pytest
 
-from dagma.lock import FILE, alone
+from dagma.lock import FILE, alone, wait_for
 
 
 @pytest.fixture(params=["local", "NFS"])
@@ -45,3 +46,17 @@ def test_the_error_of_what_is_done_inside_is_not_taken_for_the_lock(directory):
     with pytest.raises(BlockingIOError), alone(directory, AssertionError()):
         raise BlockingIOError
     assert {path.name for path in directory.iterdir()} <= {FILE}
+
+
+def test_one_who_waits_is_told_and_comes_in_when_the_first_is_out(tmp_path):
+    told, waits = [], threading.Event()
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        wait_for(first, lambda: told.append("first"))
+        waiting = threading.Thread(target=wait_for, args=(second, waits.set))
+        waiting.start()
+        assert waits.wait(10)
+        assert waiting.is_alive()
+        first.close()
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert told == []

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
@@ -71,8 +72,17 @@ def applications(chosen: Settings, services: list[str]) -> list[Application]:
     return [dagster, analytics, mlflow] if "mlflow" in services else [dagster, analytics]
 
 
-def connected(chosen: Settings, database: str) -> AbstractContextManager[Connection]:
+def connected(
+    chosen: Settings,
+    database: str,
+    **options: Any,  # noqa: ANN401 - of several types
+) -> AbstractContextManager[Connection]:
     """A connection of the superuser, in which each statement commits by itself.
+
+    Args:
+        chosen: The stack's settings.
+        database: One of its databases.
+        options: More for `databases.connected`, such as its patience.
 
     Raises:
         DatabaseError: PostgreSQL does not answer.
@@ -80,7 +90,8 @@ def connected(chosen: Settings, database: str) -> AbstractContextManager[Connect
     return databases.connected(
         host="127.0.0.1",
         port=chosen.postgres_port,
-        user="postgres",
+        user=passwords.SUPERUSER,
         password=passwords.read(Layout.of(chosen), passwords.SUPERUSER),
         dbname=database,
+        **options,
     )

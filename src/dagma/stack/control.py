@@ -1,7 +1,6 @@
 """Bringing a stack up, watching it, and taking it down."""
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagma import lock
 from dagma.errors import NotRunning, PreflightError, StackError
 from dagma.stack import (
     environment,
@@ -25,6 +25,7 @@ from dagma.stack.layout import Layout
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded
 from dagma.stack.supervisor import Process, Supervisor
+from dagma.stack.waiting import wait_until
 
 #: Seconds between two looks at the services.
 PERIOD = 0.1
@@ -322,9 +323,7 @@ class Stack:
 
         Until then it looks like one that has ended for good.
         """
-        deadline = time.monotonic() + BEGINNING
-        while self._look()[name].pid in (None, before) and time.monotonic() < deadline:
-            time.sleep(PERIOD)
+        wait_until(lambda: self._look()[name].pid not in (None, before), BEGINNING, PERIOD)
 
     def down(self) -> list[str]:
         """Stop everything in order, then make sure that nothing is left.
@@ -358,15 +357,12 @@ class Stack:
         """
         try:
             prepare.open_run(self.layout)
-            lock = (self.layout.run / "lock").open("w", encoding="ascii")
+            held = (self.layout.run / "lock").open("w", encoding="ascii")
         except OSError as error:
             raise PreflightError(f"DAGMA_HOME cannot be written: {error}.") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                tell(f"Waiting for another `dagma up`, `down` or `restore` of {self.layout.home}.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        others = f"Waiting for another `dagma up`, `down` or `restore` of {self.layout.home}."
+        with held:
+            lock.wait_for(held, lambda: tell(others))
             yield
 
 

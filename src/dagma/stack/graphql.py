@@ -4,7 +4,7 @@ import json
 import urllib.request
 from typing import Any
 
-from dagma.stack import access, topology
+from dagma.stack import access, direct, topology
 from dagma.stack.settings import Settings
 
 #: Seconds that an answer may take.
@@ -26,8 +26,7 @@ def ask(settings: Settings, query: str, timeout: float = _TIMEOUT) -> Any:  # no
         data=json.dumps({"query": query}).encode(),
         headers=headers,
     )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(request, timeout=timeout) as answer:
+    with direct.opened(request, timeout) as answer:
         found = json.load(answer)
     if not isinstance(found, dict) or not found.get("data"):
         raise ValueError("the answer holds no data")

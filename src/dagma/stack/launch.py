@@ -21,6 +21,7 @@ from typing import Any
 
 from dagma import code_server
 from dagma.stack import started
+from dagma.stack.waiting import wait_until
 
 AFTER_USER_CODE = "--after-user-code"
 CODE_SERVER, DAEMON, WEBSERVER = "code-server", "dagster-daemon", "dagster-webserver"
@@ -75,15 +76,15 @@ def wait_for_server(code: code_server.Address, patience: float) -> bool:
     Returns:
         Whether it listens.
     """
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            code.connect(timeout=1.0).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
+    return wait_until(lambda: _listens(code), patience, 0.05)
+
+
+def _listens(code: code_server.Address) -> bool:
+    try:
+        code.connect(timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for_database() -> None:

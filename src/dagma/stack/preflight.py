@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 
 from dagma.errors import PreflightError

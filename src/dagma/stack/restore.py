@@ -13,8 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from dagma.errors import BackupError, DatabaseError, StackError
 from dagma.lock import alone
 from dagma.stack import (
     backup,
+    direct,
     dumps,
     environment,
     init,
@@ -42,6 +41,7 @@ from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
 from dagma.stack.logs import last_lines
 from dagma.stack.settings import Loaded, Settings
+from dagma.stack.waiting import wait_until
 
 #: Added to a directory's name while it is being restored.
 UNFINISHED = ".restoring"
@@ -298,12 +298,10 @@ def _server(
 
 
 def _wait(server: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not answers():
-        if server.poll() is not None or time.monotonic() > deadline:
-            end = " | ".join(last_lines(log, 3))
-            raise BackupError(f"{log.stem} cannot be started for the restore: {end}")
-        time.sleep(0.05)
+    wait_until(lambda: answers() or server.poll() is not None, PATIENCE, 0.05)
+    if not answers():
+        end = " | ".join(last_lines(log, 3))
+        raise BackupError(f"{log.stem} cannot be started for the restore: {end}")
 
 
 def _listens(port: int) -> bool:
@@ -312,9 +310,8 @@ def _listens(port: int) -> bool:
 
 
 def _ready(port: int) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5.0).close()
+        direct.opened(f"http://127.0.0.1:{port}/readyz", timeout=5.0).close()
     except OSError:
         return False
     return True

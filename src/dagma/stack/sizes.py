@@ -9,11 +9,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.filesize import decimal
 
 from dagma.errors import DagmaError
-from dagma.stack import passwords
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
@@ -81,29 +81,27 @@ def _databases(settings: Settings) -> dict[str, int]:
     """Bytes of the stack's databases; none when PostgreSQL does not answer in time."""
     import psycopg2
 
+    from dagma.stack import applications
+
     names = {settings.postgres_db: "dagster", "mlflow": "mlflow", "analytics": "analytics"}
+    soon: dict[str, Any] = {
+        "patience": 0.0,
+        "connect_timeout": DATABASE_PATIENCE,
+        "options": f"-c statement_timeout={DATABASE_PATIENCE}s",
+    }
     try:
-        link = psycopg2.connect(
-            host="127.0.0.1",
-            port=settings.postgres_port,
-            user=passwords.SUPERUSER,
-            password=passwords.read(Layout.of(settings), passwords.SUPERUSER),
-            dbname="postgres",
-            connect_timeout=DATABASE_PATIENCE,
-            options=f"-c statement_timeout={DATABASE_PATIENCE}s",
-        )
-        try:
-            with link.cursor() as cursor:
-                cursor.execute(
-                    "SELECT datname, pg_database_size(datname) FROM pg_database"
-                    " WHERE datname = ANY(%s)",
-                    (list(names),),
-                )
-                found = {f"database_{names[name]}": int(size) for name, size in cursor.fetchall()}
-                cursor.execute("SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()")
-                [(wal,)] = cursor.fetchall()
-        finally:
-            link.close()
+        with (
+            applications.connected(settings, "postgres", **soon) as link,
+            link.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT datname, pg_database_size(datname) FROM pg_database"
+                " WHERE datname = ANY(%s)",
+                (list(names),),
+            )
+            found = {f"database_{names[name]}": int(size) for name, size in cursor.fetchall()}
+            cursor.execute("SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()")
+            [(wal,)] = cursor.fetchall()
     except (psycopg2.Error, DagmaError, OSError):
         return {}
     return found | {"wal": int(wal)}

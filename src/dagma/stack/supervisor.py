@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import socket
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import psutil
 from dagma.errors import NotRunning, StackError
 from dagma.stack.environment import MARKER
 from dagma.stack.layout import LONGEST_SOCKET
+from dagma.stack.waiting import wait_until
 
 _NOT_RUNNING = "No stack is running here; `dagma up` starts one."
 
@@ -162,10 +162,8 @@ def end(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Pro
 
 def gone(home: Path, patience: float) -> list[psutil.Process]:
     """Wait until no process of the stack is left; those that are after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while (left := members(home)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return left
+    wait_until(lambda: not members(home), patience)
+    return members(home)
 
 
 def _marked(process: psutil.Process, home: Path) -> bool:
