@@ -20,9 +20,10 @@ from canaries import (
     the_first_event_is_recognised,
     the_monitor_has_its_name,
 )
+from dagster_postgres import PostgresRunStorage
 
 from dagma import code_server
-from dagma.instance import Instance, launcher
+from dagma.instance import Instance, launcher, leases
 
 CONCERNS = [parent for parent in Instance.__mro__ if parent.__module__.startswith("dagma.")]
 
@@ -89,6 +90,14 @@ def test_what_else_a_concern_has_is_unknown_to_dagster():
 
 def _is_of_every_class(name):
     return name.startswith("__") or name in {"_abc_impl", "_is_protocol"}
+
+
+def test_the_storage_of_runs_says_where_its_database_is():
+    url = "postgresql+psycopg2://dagster@127.0.0.1:9/dagster"
+    runs = PostgresRunStorage(url, should_autocreate_tables=False)
+    engine = leases.database(SimpleNamespace(run_storage=runs))
+    assert engine is not None, "without postgres_url no run has a lease"
+    assert engine.url.render_as_string() == url
 
 
 @pytest.mark.parametrize("name", ["dagster", "dagster-daemon"])

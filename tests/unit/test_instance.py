@@ -1,5 +1,7 @@
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
@@ -51,6 +53,19 @@ def test_what_is_not_needed_is_not_imported(statement, absent):
 def test_a_name_that_is_not_there_is_said():
     with pytest.raises(AttributeError, match=r"'dagma\.instance' has no attribute 'Nothing'"):
         _ = dagma.instance.Nothing
+
+
+def test_the_images_of_webserver_and_daemon_have_all_that_it_imports():
+    """They have this package, and little else of Dagma."""
+    here = Path(dagma.instance.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in here.glob("*.py")]
+    found = {
+        node.module
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or ".").startswith(("dagma", "."))
+    }
+    assert {module for module in found if not module.startswith("dagma.instance")} == set()
 
 
 @pytest.mark.parametrize("concern", PARENTS, ids=lambda concern: concern.__name__)
