@@ -159,11 +159,28 @@ def test_a_dagster_that_says_or_does_something_else_is_noticed(canary, tmp_path,
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_place_in_the_event_log_of_another_name_is_noticed(tmp_path, monkeypatch):
-    place = "dagster._daemon.auto_run_reexecution.event_log_consumer._create_cursor_key"
-    change = ("EVENT_LOG_CONSUMER_CURSOR-", "RETRIES_CURSOR-")
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (
+            "_create_cursor_key",
+            ("EVENT_LOG_CONSUMER_CURSOR-", "RETRIES_CURSOR-"),
+            "place in the event log",
+        ),
+        (  # the error is no longer handled when the tag is set
+            "consume_new_runs_for_automatic_reexecution",
+            (
+                "            workspace_process_context.instance.add_run_tags(",
+                "        if error_info:\n            workspace_process_context.instance.add_run_tags(",
+            ),
+            "will_retry",
+        ),
+    ],
+)
+def test_another_sequence_of_a_retry_is_noticed(name, change, said, tmp_path, monkeypatch):
+    place = f"dagster._daemon.auto_run_reexecution.event_log_consumer.{name}"
     monkeypatch.setattr(place, rewritten(place, *change))
-    with pytest.raises(AssertionError, match="place in the event log"):
+    with pytest.raises(AssertionError, match=said):
         a_retry_is_given_up_while_the_error_is_handled(tmp_path)
 
 
