@@ -1,9 +1,10 @@
 """Dagster without the pickles that run config can name.
 
-Changes: the module `pickle` as `dagster._core.types.builtin_config_schemas` sees it. An input that no step gives is taken from run config: as a value, or as `{pickle: {path: ...}}`, the path
+Changes: the module `pickle` as `dagster._core.types.builtin_config_schemas` sees it.
+
+An input that no step gives is taken from run config: as a value, or as `{pickle: {path: ...}}`, the path
 of a pickle, which would run the code in it. Every number, text and Any among the inputs of a job offers
-that to whoever can launch it, and no setting of Dagster's takes it away; there
-is no issue about it.
+that to whoever can launch it, and no setting of Dagster's takes it away. There is no issue about it.
 """
 
 from typing import Any, NoReturn
