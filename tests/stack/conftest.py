@@ -10,6 +10,10 @@ from platform_client import CORPUS_TO_VECTORS_AND_MODELS
 from webhook_server import WebhookServer, a_webhook
 
 
+def pytest_addoption(parser):
+    parser.addoption("--pictures", metavar="FOLDER", help="Where test_pictures.py writes them.")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "stack: starts real services")
 

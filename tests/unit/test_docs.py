@@ -3,6 +3,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pictures import BYTES, PICTURES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("nix/*.md")])
@@ -30,6 +31,23 @@ def test_the_index_lists_every_page_once():
     pages = {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
     assert sorted(listed) == sorted(pages)
     assert "(docs/README.md)" in (ROOT / "README.md").read_text()
+
+
+def test_the_pictures_named_are_those_that_are_there_and_that_one_command_takes():
+    found = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"!\[[^\]]+\]\(([^)]+)\)", found))
+    files = {path.name: path.stat().st_size for path in (ROOT / "docs/pictures").iterdir()}
+    assert {Path(one).name for one in named} == set(files) == {f"{one}.webp" for one in PICTURES}
+    assert {Path(one).parent.name for one in named} == {"pictures"}
+    assert max(files.values()) < BYTES
+    assert "pytest tests/stack/test_pictures.py --pictures docs/pictures" in found
+
+
+def test_no_picture_stands_before_the_commands_and_the_addresses():
+    before = (ROOT / "README.md").read_text().partition("![")[0]
+    assert before.count("```sh") == 1
+    assert "127.0.0.1:5432" in before
+    assert len(before.splitlines()) < 40
 
 
 def test_the_changelog_begins_with_this_version():
