@@ -21,6 +21,8 @@ EDITS = {
     "total = sum(raw_numbers)": "total = sum(raw_numbers) + 100",
 }
 PORTS = ("POSTGRES_PORT", "DAGSTER_WEBSERVER_PORT", "MLFLOW_PORT", "QDRANT_PORT")
+#: Seconds from an edit until its code is served, on a machine that does nothing else.
+LOOP = 10.0
 
 
 def free_ports(count):
@@ -127,7 +129,15 @@ def last_sum(platform):
     return [entry["intValue"] for entry in made["metadataEntries"] if "intValue" in entry]
 
 
-def test_an_edit_is_served_and_its_value_computed(stack, sh, checkout, platform):
+def waited():
+    """Seconds so far in which something on this machine waited for a processor; 0 where none says."""
+    pressure = Path("/proc/pressure/cpu")
+    if not pressure.exists():
+        return 0.0
+    return int(pressure.read_text().split("total=")[1].split()[0]) / 1e6
+
+
+def test_an_edit_is_served_within_seconds_and_its_value_computed(stack, sh, checkout, platform):
     edited = checkout / "src/dagma/defs/numbers/assets.py"
     code = edited.read_text()
     for before, after in EDITS.items():
@@ -135,17 +145,20 @@ def test_an_edit_is_served_and_its_value_computed(stack, sh, checkout, platform)
         code = code.replace(before, after)
     edited.write_text(code)
     (edited.parent / "untracked.py").write_text("")
-    begun = time.monotonic()
+    begun, waiting = time.monotonic(), waited()
     done = sh(f"cd {checkout} && {RELOAD}")
     assert description(platform) == "The sum of `raw_numbers`, and 100."
-    took = time.monotonic() - begun
+    took, waiting = time.monotonic() - begun, waited() - waiting
     names, reloaded = done.stdout.splitlines()
     assert names.startswith("Git does not track src/dagma/defs/numbers/untracked.py, so Nix left")
     assert (done.returncode, reloaded) == (0, "Reloaded.")
     run = platform.launch_numbers()
     wait_for(lambda: run_status(platform, run) in ("SUCCESS", "FAILURE"), 120, "the run's end")
     assert last_sum(platform) == [155]
-    print(f"{took:.1f} s from the edit to the new code")
+    print(
+        f"{took:.1f} s from the edit to the new code; in {waiting:.1f} s of them a processor was lacking"
+    )
+    assert took - waiting < LOOP
 
 
 def run_status(platform, run_id):
@@ -183,6 +196,17 @@ def test_the_development_commands_work(stack, sh):
     assert sh(f"{enter} -c {first}").returncode == 0
     assert sh(f"{enter} -c {second}").returncode == 0
     assert sh(f"{enter} -c {query}").stdout.count("SUCCESS") >= 2
+
+
+@pytest.mark.parametrize("pip", ["pip", "pip3"])
+def test_pip_in_the_shell_does_not_install_for_another_python(sh, pip):
+    enter = DEVELOP[0]
+    for verb in ("install", "uninstall"):
+        done = sh(f"{enter} -c {pip} {verb} pluralizer")
+        assert done.returncode == 1
+        assert "add yours to its dependencies, then `./nixw run .#lock`" in done.stderr
+    machine = sh(f"{pip} --version")
+    assert sh(f"{enter} -c {pip} --version").stdout.splitlines()[-1:] == machine.stdout.splitlines()
 
 
 def test_down_leaves_a_stopped_stack_and_its_history(sh):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from browser import Page
 from live_stack import LiveStack
 
-
 #: Of one picture at most: a README of four is loaded in a moment.
 BYTES = 150_000
 
