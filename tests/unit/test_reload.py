@@ -71,6 +71,44 @@ def test_code_is_checked_by_the_interpreter_of_who_reloads(server, tmp_path):
     reload.check(process, file)
 
 
+def test_a_syntax_error_in_yaml_names_file_and_line_and_nothing_of_the_parser(server):
+    process, folder = server
+    (folder / "ours.yaml").write_text("steps: [roll\nx: 1\n")
+    (folder / "ours.py").write_text(
+        "import dagster as dg, pathlib, yaml\n"
+        "@dg.definitions\n"
+        "def defs():\n"
+        "    with pathlib.Path(__file__).with_suffix('.yaml').open() as file:\n"
+        "        return dg.Definitions(metadata=yaml.safe_load(file))\n"
+    )
+    with pytest.raises(CodeError) as caught:
+        reload.check(process, candidate(folder))
+    lines = str(caught.value).splitlines()[1:]
+    assert lines[0] == "  | yaml.parser.ParserError: while parsing a flow sequence"
+    assert any("ours.yaml" in line and "line 2" in line for line in lines)
+    assert any("ours.py" in line and "line 5" in line for line in lines)
+    assert [line for line in lines if "site-packages" in line] == []
+
+
+def test_the_first_cause_is_explained_with_the_user_s_own_lines_of_its_trace():
+    event = (
+        "Validation failed for code location ours:\n\n"
+        "DagsterError: loading failed\n\nStack Trace:\n  [2 dagster system frames hidden]\n\n"
+        "The above exception was caused by the following exception:\n"
+        "ValueError: boom\n\nStack Trace:\n"
+        '  File "/nix/store/x/lib/python3.13/site-packages/dagma/defs/a.py", line 3, in <module>\n'
+        "    boom()\n"
+        '  File "/nix/store/x/lib/python3.13/site-packages/pandas/b.py", line 4, in boom\n'
+        "    raise ValueError\n"
+        '  File "<frozen importlib._bootstrap>", line 1, in _call\n'
+        "\nThe above exception occurred during handling of the following exception:\n"
+        "KeyError: other\n"
+    )
+    entry = json.dumps({"logger": "dagster", "level": "error", "event": event})
+    place, line = (f"  | {line}" for line in event.splitlines()[11:13])
+    assert reload.explanation(entry).splitlines() == ["", "  | ValueError: boom", place, line]
+
+
 def test_an_explanation_is_short_and_is_all_there_is_without_a_log():
     long = "Validation failed for code location ours:\n\n" + "\n".join(map(str, range(50)))
     entry = json.dumps({"logger": "dagster", "level": "error", "event": long})

@@ -8,6 +8,7 @@ code server every second and follow by themselves.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,16 @@ _DAGSTER = (
     "import gc, runpy; gc.disable();"
     " runpy.run_module('dagster', run_name='__main__', alter_sys=True)"
 )
-#: Lines of Dagster's report that say nothing to the author of the code.
-_NOISE = ("Stack Trace:", "  [", "The above exception was")
+#: What stands between the exceptions of Dagster's report: the user's own is the last cause of the first.
+_CAUSE = "The above exception was caused by the following exception:\n"
+_MEANWHILE = "The above exception occurred during handling of the following exception:\n"
+_TRACE = "Stack Trace:\n"
+#: A place in a stack trace that is in nobody's code of today: a package's or Python's own.
+_FOREIGN = re.compile(
+    r'  File "(<frozen |.*/site-packages/(?!dagma/)|.*/lib/python3\.\d+/(?!site-))'
+)
+#: Lines of an explanation.
+_LINES = 12
 
 
 def reload(stack: Stack) -> None:
@@ -93,8 +102,21 @@ def explanation(output: str) -> str:
     """What `dagster definitions validate --log-format json` has against the code, in a few lines."""
     errors = [entry["event"] for entry in _entries(output) if entry.get("level") == "error"]
     text = errors[0].partition("\n\n")[2] or errors[0] if errors else output
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(_NOISE)]
-    return "".join(f"\n  | {line}" for line in lines[-12:])
+    message, _, trace = text.split(_CAUSE)[-1].partition(_MEANWHILE)[0].partition(_TRACE)
+    shown = [line for line in message.splitlines() if line.strip()][-_LINES:]
+    shown += _own_frames(trace)[len(shown) - _LINES :] if len(shown) < _LINES else []
+    return "".join(f"\n  | {line}" for line in shown)
+
+
+def _own_frames(trace: str) -> list[str]:
+    """The lines of a stack trace that are about the user's code."""
+    kept, own = [], False
+    for line in trace.splitlines():
+        if line.startswith("  File "):
+            own = not _FOREIGN.match(line)
+        if own and line.strip() and not line.startswith("  ["):
+            kept.append(line)
+    return kept
 
 
 def _entries(output: str) -> Iterator[dict[str, str]]:
