@@ -8,7 +8,10 @@
 let
   pkgs = (import ./contract.nix).select set;
   python = import ./python { inherit pkgs; };
-  stack = import ./stack.nix { inherit pkgs python; };
+  stack = import ./stack.nix {
+    inherit pkgs python;
+    revision = source.rev or source.dirtyRev or "";
+  };
   # Images are Linux's, whatever the machine that runs them.
   images =
     if pkgs.stdenv.hostPlatform.isLinux then

@@ -4,6 +4,8 @@
   pkgs,
   # ./python of the same set.
   python,
+  # The commit of the flake's source, or nothing.
+  revision,
 }:
 let
   inherit (pkgs) lib;
@@ -24,6 +26,7 @@ let
       text = ''
         export RECIPES_SOURCE="''${RECIPES_SOURCE-${recipes.file}}"
         export DBT_MANIFEST="''${DBT_MANIFEST-${dbtManifest}}"
+        export DAGMA_REVISION=${revision}
         ${dashboard}
         ${certificates}
         exec dagma ${arguments} "$@"

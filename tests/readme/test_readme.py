@@ -181,6 +181,12 @@ def test_logs_shows_a_services_log(stack, sh):
     assert "dagster" in sh(LOGS).stdout.lower()
 
 
+def test_the_code_server_knows_the_commit_that_its_code_is_of(stack, environment):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    started = (Path(environment["DAGMA_HOME"]) / "run/started/user_code").read_text()
+    assert f"export DAGMA_REVISION={head.stdout.strip()}" in started
+
+
 def test_restart_ends_with_a_healthy_service(stack, sh):
     assert sh(RESTART).returncode == 0
 

@@ -259,6 +259,13 @@ def test_without_a_checkout_the_commit_is_that_of_the_image(tmp_path, monkeypatc
     assert (origin.commit(tmp_path), origin.commit(None)) == ("0123abc", "0123abc")
 
 
+def test_the_commit_of_code_that_nix_built_is_that_of_its_checkout(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("DAGMA_REVISION", "4567def-dirty")
+    assert origin.commit(Path("/nix/store/of-the-example/dagma/defs")) == "4567def-dirty"
+    assert origin.commit(tmp_path) == ""
+
+
 @of_mlflow
 def test_system_metrics_are_logged_while_a_run_is_open(tracked, monkeypatch):
     monkeypatch.setattr(tracking, "SAMPLE_SECONDS", 0.1)

@@ -71,6 +71,7 @@ def of_start(
         started.PROGRAMS: str(Path(sys.executable).parent),
         started.CODE: source.digest(),
         started.DAGSTER: version("dagster"),
+        started.REVISION: environ.get(started.REVISION, ""),
     }
     path = source.python_path(environ, former.get("PYTHONPATH", ""))
     return exports(loaded, services, environ) | code | ({"PYTHONPATH": path} if path else {})

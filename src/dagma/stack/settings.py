@@ -344,6 +344,7 @@ HANDED_DOWN = frozenset(
         "DAGMA_PROGRAMS",
         "DAGMA_CODE",
         "DAGMA_DAGSTER",
+        "DAGMA_REVISION",
     }
 )
 

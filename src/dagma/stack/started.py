@@ -22,6 +22,8 @@ USER_CODE = "user_code"
 INTERPRETER = "python"
 #: What a file says about the code: where its programs are, what it is known by, which Dagster it has.
 PROGRAMS, CODE, DAGSTER = "DAGMA_PROGRAMS", "DAGMA_CODE", "DAGMA_DAGSTER"
+#: And of which commit it is, where Nix built it from a repository.
+REVISION = "DAGMA_REVISION"
 _HEAD = "# With what a service is started: written by dagma, sourced by its command.\n"
 
 

@@ -19,6 +19,9 @@ DAGSTER_URL = "dagster.url"
 PUBLIC_URL = "DAGMA_PUBLIC_URL"
 #: The commit of the code where there is no checkout to ask, as in an image.
 COMMIT = "GIT_COMMIT"
+#: That of the code that Nix built; set by the stack.
+REVISION = "DAGMA_REVISION"
+STORE = Path("/nix/store")
 
 
 def tags(context: dg.AssetExecutionContext) -> dict[str, str]:
@@ -52,9 +55,14 @@ def user(run: dg.DagsterRun) -> str:
 
 
 def commit(code: Path | None) -> str:
-    """The commit that is checked out around some code, or else GIT_COMMIT; maybe empty."""
+    """The commit that Nix built some code from, or that is checked out around it; else GIT_COMMIT.
+
+    Empty where none is known; with `-dirty` at its end where Nix built what was not committed.
+    """
     if code is None:
         return os.environ.get(COMMIT, "")
+    if code.resolve().is_relative_to(STORE) and (built := os.environ.get(REVISION)):
+        return built
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],
