@@ -18,7 +18,7 @@ class ParquetIOManager(dg.ConfigurableIOManagerFactory["ParquetFiles"]):
 
     The file of the asset `a/b` is `<base_dir>/a/b.parquet`; a partitioned asset has a folder with a
     file per partition, `<base_dir>/a/b/<partition>.parquet`. An input that spans several partitions
-    is a dict, partition -> DataFrame.
+    is a dict, partition -> DataFrame; so it is for an asset without partitions when there is only one.
     """
 
     base_dir: str | None = Field(
@@ -75,6 +75,13 @@ class ParquetFiles(dg.UPathIOManager):
                 else f"{path} does not exist."
             )
         return pd.read_parquet(Path(str(path)))
+
+    def load_partitions(self, context: dg.InputContext) -> Any:  # noqa: ANN401 - UPathIOManager's signature
+        """Read what an input spans: one partition for its like, else a dict, partition -> DataFrame."""
+        found = super().load_partitions(context)
+        if context.has_partition_key or len(context.asset_partition_keys) != 1:
+            return found
+        return {} if found is None else {context.asset_partition_keys[0]: found}
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:  # noqa: ANN401 - UPathIOManager's signature
         """What the asset's page shows: the number of rows, and the first of them."""
