@@ -220,7 +220,13 @@ in
     PYTHONPATH = builtins.path {
       name = "modules";
       path = ./image;
-      filter = path: _: baseNameOf path == "check.py";
+      filter =
+        path: _:
+        builtins.elem (baseNameOf path) [
+          "check.py"
+          "debian_records.py"
+          "licenses.py"
+        ];
     };
   } ''python ${./image/check_sbom.py} ${images.sbom} ${images.image} >"$out"'';
 }

@@ -17,7 +17,7 @@
 }:
 let
   inherit (pkgs) lib;
-  inherit (builtins) filter toJSON;
+  inherit (builtins) toJSON;
 
   roles = choose (import ./roles.nix { inherit pkgs python; });
   roleNames = builtins.attrNames roles;
@@ -34,8 +34,8 @@ let
     })
     graphs
     otherwise
-    system
     bottom
+    debian
     corpus
     application
     layersOf
@@ -103,13 +103,17 @@ let
     }
   ) writeLayout;
 
-  # The Debian packages that a prefix of ../registry is made of; nixpkgs has none.
-  debian = package: map (file: file.debian) (filter (file: file ? debian) (package.packages or [ ]));
-
-  prefixes = map (package: {
-    path = package;
-    debian = debian package;
-  }) (filter (package: debian package != [ ]) (lib.unique (system ++ [ pkgs.python313 ])));
+  # What sbom.py imports, likewise.
+  sbomModules = builtins.path {
+    name = "sbom-modules";
+    path = ./.;
+    filter = path: _: builtins.elem (baseNameOf path) [
+      "bundled.py"
+      "debian_records.py"
+      "licenses.py"
+      "provenance.py"
+    ];
+  };
 
   sbom =
     pkgs.runCommand "image-sbom"
@@ -120,7 +124,19 @@ let
           layout = image;
           lock = ../python/lock.json;
           system = pkgs.stdenv.hostPlatform.system;
-          inherit prefixes;
+          inherit (debian) prefixes records;
+          distribution = debian.system;
+          build = {
+            inherit revision;
+            source = python.project.urls.Source or null;
+            system = pkgs.stdenv.hostPlatform.system;
+            set = if debian.system == null then "nixpkgs" else "registry";
+            locks = builtins.mapAttrs (_: builtins.hashFile "sha256") {
+              "flake.lock" = ../../flake.lock;
+              "nix/python/lock.json" = ../python/lock.json;
+              "nix/registry/lock.json" = ../registry/lock.json;
+            };
+          };
           roles = builtins.mapAttrs (role: image: {
             inherit (image) group;
             layers = layersOf role;
@@ -144,6 +160,7 @@ let
           }) roles;
         };
         passAsFile = [ "specification" ];
+        PYTHONPATH = sbomModules;
       }
       ''
         ${python.environment "sbom" [ "sbom" ]}/bin/python ${./sbom.py} "$out" "$specificationPath"

@@ -83,6 +83,10 @@ let
   # With what no wheel refers to: process 1.
   system = base ++ [ pkgs.tini ];
   system-files = import ./system-files.nix { inherit pkgs; };
+  debian = import ./debian.nix {
+    inherit pkgs;
+    prefixes = system ++ [ pkgs.python313 ];
+  };
 
   # name of a wheel -> the roles that have it.
   users = name: filter (role: elem name roles.${role}.wheels) roleNames;
@@ -180,12 +184,13 @@ let
       name = "base";
       reason = "base system with certificates, time zones, bash, process 1 and the user";
       roots = system;
-      files = system-files;
+      files = system-files ++ debian.release ++ debian.recordsOf system;
     })
     (layer {
       name = "python";
       reason = "the interpreter";
       roots = [ pkgs.python313 ];
+      files = debian.recordsOf [ pkgs.python313 ];
       below = system;
     })
   ];
@@ -374,9 +379,9 @@ in
   inherit
     graphs
     otherwise
-    system
     bottom
     corpus
+    debian
     application
     layersOf
     referenced

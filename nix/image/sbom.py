@@ -3,26 +3,26 @@
 Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`, the OCI layout;
 `lock`, the file ../python/lock.json; `system`, the Nix system; `created`, seconds since 1970;
 `project`, that table of pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store
-paths with the Debian packages they are made of; and `roles`: for each its dependency `group`, its
+paths with the Debian packages they are made of; `records`, what debian_records.py wrote of these, or null;
+`distribution`, its `name` and `version`, or null; and `roles`: for each its dependency `group`, its
 `layers` (made by layer.py), the layers of the `application`, `wheels`, name -> store path, and
 `data`: each a `file` (a store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a
-package URL) and `version` that it is from.
+package URL) and `version` that it is from; and `build`, what provenance.py takes.
 
-OUT gets `ROLE.cdx.json` for each role and `layers.json`: digest of a layer -> why it is there, its
-store paths, and the store paths of its other files. Everything follows from the input: the serial
+OUT gets `ROLE.cdx.json` and `ROLE.provenance.json` for each role, and `layers.json`: digest of a
+layer -> why it is there, its store paths, and the store paths of its other files. Everything follows from the input: the serial
 number is made from the manifest's digest, the time is that of the revision.
 """
 
 import json
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -30,34 +30,20 @@ from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+import licenses
+import provenance
+from bundled import Bundled, bundled, libraries, sha256
+from debian_records import fields, source
+
 type Json = dict[str, Any]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 SITE = "lib/python3.13/site-packages"
-#: A `License` field longer than this is the licence's text, not its name.
-LONGEST_NAME = 80
 
 
 def layer_infos(layers: Iterable[str]) -> list[Json]:
     """Return the layer.json of layers."""
     return [json.loads((Path(layer) / "layer.json").read_text()) for layer in layers]
-
-
-def licenses(wheel: Path) -> list[License]:
-    """Return what an installed wheel's metadata says of its licence.
-
-    `License-Expression` (PEP 639) goes first, then a short `License`, then the classifiers.
-    """
-    factory = LicenseFactory()
-    (info,) = (wheel / SITE).glob("*.dist-info")
-    metadata = Distribution.at(info).metadata
-    for key in ("License-Expression", "License"):
-        text = (metadata.get(key) or "").strip()
-        if text and "\n" not in text and len(text) <= LONGEST_NAME:
-            return [factory.make_from_string(text)]
-    classifiers = metadata.get_all("Classifier") or []
-    names = [line.split(" :: ")[-1] for line in classifiers if line.startswith("License :: ")]
-    return [factory.make_with_name(name) for name in names if name != "OSI Approved"]
 
 
 def properties(digest: str, path: str) -> list[Property]:
@@ -96,8 +82,34 @@ def data_file(item: Json, digest: str) -> Component:
         purl=purl,
         bom_ref=name,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=item["sha256"])],
-        licenses=[LicenseFactory().make_from_string(item["license"])],
+        licenses=[licenses.spelled(item["license"])],
         properties=properties(digest, item["file"]),
+    )
+
+
+def inside(item: Bundled, wheel: Component) -> Component:
+    """Return a library that a wheel brings along, found where the wheel is."""
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=item.sha256)] if item.sha256 else []
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=item.name,
+        version=item.version,
+        purl=item.purl,
+        cpe=item.cpe,
+        bom_ref=f"{wheel.bom_ref.value}#{item.key}",
+        hashes=hashes,
+        licenses=map(licenses.spelled, item.licenses),
+        properties=wheel.properties,
+    )
+
+
+def file_of(library: Path, wheel: Component) -> Component:
+    """Return a shared library in a wheel as the file that it is."""
+    return Component(
+        type=ComponentType.FILE,
+        name=library.name,
+        bom_ref=f"{wheel.bom_ref.value}#{library.name}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256(library))],
     )
 
 
@@ -112,19 +124,53 @@ class Writer:
         self.images = {entry["annotations"][REF_NAME]: entry for entry in index["manifests"]}
 
     def wheel(self, name: str, path: str, digest: str) -> Component:
-        """Return a Python package as a component, with the hash of its wheel."""
+        """Return a Python package as a component, with the hash of its wheel and its library files."""
         package = self.lock["packages"][name]
         wheel = package["wheels"][self.specification["system"]]
         purl = PackageURL("pypi", None, name, package["version"], {"file_name": wheel["file"]})
-        return library(purl, wheel["sha256"], properties(digest, path), licenses(Path(path)))
+        licence = licenses.of_wheel(name, info_of(path))
+        known = [licenses.spelled(licence)] if licence else []
+        found = library(purl, wheel["sha256"], properties(digest, path), known)
+        found.components = [file_of(file, found) for file in libraries(Path(path) / SITE)]
+        return found
+
+    def record(self, name: str) -> dict[str, str]:
+        """Return the fields of dpkg's record of a package."""
+        return fields((Path(self.specification["records"]) / "status.d" / name).read_text())
+
+    def debian_package(self, pin: Json, where: list[Property]) -> Component:
+        """Return a Debian package; scanners look it up by its source and the release."""
+        name, version = source(self.record(pin["name"]))
+        text = (Path(self.specification["records"]) / "copyright" / pin["name"]).read_text()
+        licence = licenses.spelled(licenses.of_debian(text, name))
+        purl = debian_url(pin, self.specification["distribution"], name, version)
+        looked_up = [
+            Property(name="aquasecurity:trivy:SrcName", value=name),
+            Property(name="aquasecurity:trivy:SrcVersion", value=version),
+        ]
+        return library(purl, pin["sha256"], [*where, *looked_up], [licence])
 
     def stored(self, path: str, digest: str) -> list[Component]:
         """Return what a store path is made of: Debian's packages, or one of nixpkgs."""
         where = properties(digest, path)
         if path in self.debian:
-            pins = self.debian[path]
-            return [library(debian_url(pin), pin["sha256"], where) for pin in pins]
+            return [self.debian_package(pin, where) for pin in self.debian[path]]
         return [library(store_url(path), None, where)]
+
+    def system(self) -> list[Component]:
+        """Return the distribution that packages are from: without it scanners pass over them."""
+        given = self.specification["distribution"]
+        if not given:
+            return []
+        name, version = given["name"], given["version"]
+        return [
+            Component(
+                type=ComponentType.OPERATING_SYSTEM,
+                name=name,
+                version=version,
+                bom_ref=f"os:{name}-{version}",
+            )
+        ]
 
     def others(self, role: Json) -> Iterator[Component]:
         """Yield what is in an image besides wheels: the system, data, and the application."""
@@ -144,7 +190,7 @@ class Writer:
             name=project["name"],
             version=project["version"],
             bom_ref=project["name"],
-            licenses=[LicenseFactory().make_from_string(project["license"])],
+            licenses=[licenses.spelled(project["license"])],
             properties=[
                 item
                 for info in infos
@@ -164,7 +210,7 @@ class Writer:
             version=project["version"],
             purl=purl,
             bom_ref=str(purl),
-            licenses=[LicenseFactory().make_from_string(project["license"])],
+            licenses=[licenses.spelled(project["license"])],
         )
 
     def bom(self, role: str) -> Bom:
@@ -177,25 +223,69 @@ class Writer:
             name: self.wheel(name, path, layer_of[path]) for name, path in given["wheels"].items()
         }
         others = list(self.others(given))
+        systems = self.system()
+        brought = {
+            name: [inside(item, wheels[name]) for item in bundled(info_of(path), name)]
+            for name, path in given["wheels"].items()
+        }
         root = self.image(role)
+        within = [item for items in brought.values() for item in items]
         bom = Bom(
             serial_number=uuid.uuid5(uuid.NAMESPACE_URL, str(root.purl)),
-            components=[*wheels.values(), *others],
+            components=[*wheels.values(), *within, *systems, *others],
         )
         bom.metadata.timestamp = datetime.fromtimestamp(self.specification["created"], UTC)
         bom.metadata.component = root
         required = self.lock["roles"][given["group"]]["requires"]
         direct = [wheels[name] for name in required if name in wheels]
-        bom.register_dependency(root, [*direct, *others])
+        bom.register_dependency(root, [*direct, *systems, *others])
         for name, component in wheels.items():
             needed = self.lock["packages"][name]["dependencies"]
-            bom.register_dependency(component, [wheels[n] for n in needed if n in wheels])
+            python = [wheels[n] for n in needed if n in wheels]
+            bom.register_dependency(component, [*python, *brought[name]])
+        self.debian_dependencies(bom, systems, others)
         return bom
 
+    def debian_dependencies(
+        self, bom: Bom, systems: list[Component], others: list[Component]
+    ) -> None:
+        """Note which Debian packages there are of the system, and which need which."""
+        there = {item.name: item for item in others if item.purl and item.purl.type == "deb"}
+        for system in systems:
+            bom.register_dependency(system, there.values())
+        for name, component in there.items():
+            needed = dependencies(self.record(name))
+            bom.register_dependency(component, [there[n] for n in needed if n in there])
 
-def debian_url(pin: Json) -> PackageURL:
-    """Return the package URL of a Debian package; an epoch belongs to its version."""
-    return PackageURL("deb", "debian", pin["name"], pin["version"], {"arch": pin["architecture"]})
+
+def info_of(wheel: str) -> Path:
+    """Return the folder `.dist-info` of an installed wheel."""
+    (info,) = (Path(wheel) / SITE).glob("*.dist-info")
+    return info
+
+
+def dependencies(record: dict[str, str]) -> list[str]:
+    """Return the names of the packages that a Debian package needs; of alternatives, all."""
+    text = ",".join(record.get(key, "") for key in ("Pre-Depends", "Depends"))
+    return [word.split("(")[0].split(":")[0].strip() for word in re.split(r"[,|]", text) if word]
+
+
+def debian_url(pin: Json, distribution: Json, source: str, version: str) -> PackageURL:
+    """Return the package URL of a Debian package; an epoch belongs to its version.
+
+    Args:
+        pin: Its `name`, `version` and `architecture`.
+        distribution: Its `name` and `version`.
+        source: The package that it is built from.
+        version: That of the source, which a rebuild leaves as it is.
+    """
+    qualifiers = {
+        "arch": pin["architecture"],
+        "distro": f"{distribution['name']}-{distribution['version']}",
+    }
+    if (source, version) != (pin["name"], pin["version"]):
+        qualifiers["upstream"] = source if version == pin["version"] else f"{source}@{version}"
+    return PackageURL("deb", distribution["name"], pin["name"], pin["version"], qualifiers)
 
 
 def store_url(path: str) -> PackageURL:
@@ -206,15 +296,20 @@ def store_url(path: str) -> PackageURL:
     return PackageURL("generic", None, "-".join(words[:split]), "-".join(words[split:]) or None)
 
 
-def provenance(infos: Iterable[Json]) -> Json:
+def made_of(infos: Iterable[Json]) -> Json:
     """Return digest -> what a layer is made of."""
     return {
         info["digest"]: {key: info[key] for key in ("reason", "paths", "files")} for info in infos
     }
 
 
+def write(file: Path, value: Json) -> None:
+    """Write JSON, with one form for one value."""
+    file.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
 def main(out: Path, specification: Path) -> None:
-    """Write the lists of all roles, and layers.json."""
+    """Write the lists and the provenance of all roles, and layers.json."""
     given = json.loads(specification.read_text())
     writer = Writer(given)
     out.mkdir()
@@ -222,8 +317,12 @@ def main(out: Path, specification: Path) -> None:
     for role, image in given["roles"].items():
         text = JsonV1Dot6(writer.bom(role)).output_as_string(indent=1)
         (out / f"{role}.cdx.json").write_text(text + "\n")
-        layers |= provenance(layer_infos(image["layers"]))
-    (out / "layers.json").write_text(json.dumps(layers, indent=1, sort_keys=True) + "\n")
+        infos = layer_infos(image["layers"])
+        digest = writer.images[role]["digest"]
+        built = provenance.statement(role, digest, given["build"], infos)
+        write(out / f"{role}.provenance.json", built)
+        layers |= made_of(infos)
+    write(out / "layers.json", layers)
 
 
 if __name__ == "__main__":

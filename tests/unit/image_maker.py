@@ -47,7 +47,7 @@ class Maker:
         layer.main(self.folder / name, f"for {name}", self.folder / "files.json")
         return self.folder / name
 
-    def system(self) -> Path:
+    def system(self, *more: dict[str, object]) -> Path:
         (self.folder / "passwd").write_text("dagma:x:65532:65532::/tmp:/bin/sh\n")
         source = str(self.folder / "passwd")
         files = ["/etc/passwd", "/etc/group", "/etc/certificates"]
@@ -60,6 +60,7 @@ class Maker:
                 {"path": "/state", "owner": 65532, "mode": "0775"},
                 {"path": "/bin/tini", "target": str(self.store / "a-tool/bin/serve")},
                 {"path": "/app/bin", "target": str(self.store / "a-tool/bin")},
+                *more,
             ],
         )
 

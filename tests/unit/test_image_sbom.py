@@ -1,5 +1,6 @@
 """The lists of components, written for a layout of some hundred bytes, and their check."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,31 @@ METADATA = {
     "needed": "License: BSD-3-Clause",
     "old": "Classifier: License :: OSI Approved :: MIT License",
 }
-PIN = {"name": "libc6", "architecture": "amd64", "version": "1:2.41", "sha256": "a" * 64}
+PINS = [
+    {"name": "libc6", "architecture": "amd64", "version": "1:2.41", "sha256": "a" * 64},
+    {"name": "libgcc-s1", "architecture": "amd64", "version": "14.2-1+b1", "sha256": "d" * 64},
+]
+RECORDS = {
+    "libc6": "Package: libc6\nSource: glibc\nVersion: 1:2.41\nDepends: libgcc-s1 (>= 3) | other\n",
+    "libgcc-s1": "Package: libgcc-s1\nSource: gcc-14 (14.2-1)\nVersion: 14.2-1+b1\n",
+}
+COPYRIGHT = "Format: 1.0\nLicense: none of files\n\nFiles: *\nLicense: LGPL-2.1+ and Expat\n"
+CRYPTO = b"\x7fELF OpenSSL 3.5.8 25 Aug 2026\0"
+#: What a wheel says itself that it holds: a crate, a tool that built it, and the wheel.
+OWN_LIST = {
+    "components": [
+        {
+            "type": "library",
+            "name": "libc",
+            "version": "0.2",
+            "purl": "pkg:cargo/libc@0.2?download_url=file://.",
+            "licenses": [{"expression": "MIT OR Apache-2.0"}],
+        },
+        {"type": "library", "name": "cc", "version": "1", "scope": "excluded"},
+        {"type": "library", "name": "Fast", "version": "1.0", "purl": "pkg:pypi/Fast@1.0#part"},
+        {"type": "file", "name": "a/file.py"},
+    ]
+}
 
 
 class Lists:
@@ -33,9 +58,14 @@ class Lists:
             (info / "METADATA").write_text(
                 f"Metadata-Version: 2.4\nName: {name}\n{METADATA[name]}\n"
             )
+        self.fast = wheels["fast"] / sbom.SITE
+        (self.fast / "fast.libs").mkdir()
+        (self.fast / "fast.libs/libcrypto-1a2b.so.3").write_bytes(CRYPTO)
+        (self.fast / "fast-1.0.dist-info/sboms").mkdir()
+        (self.fast / "fast-1.0.dist-info/sboms/fast.cdx.json").write_text(json.dumps(OWN_LIST))
         (make.folder / "code.py").write_text("pass\n")
         code = {"path": "/app/code.py", "source": str(make.folder / "code.py")}
-        system = make.system()
+        system = make.system(*self.debian(make.folder / "records"))
         above = make.layer("wheels", list(wheels.values()), [])
         application = make.layer("application", [], [code])
         names = ["a-tool", *(path.name for path in wheels.values())]
@@ -52,7 +82,16 @@ class Lists:
             "created": 1,
             "project": {"name": "dagma", "version": "2.0", "license": "Apache-2.0"},
             "bottom": [str(system)],
-            "prefixes": [{"path": str(make.store / "a-tool"), "debian": [PIN]}],
+            "prefixes": [{"path": str(make.store / "a-tool"), "debian": PINS}],
+            "records": str(make.folder / "records"),
+            "distribution": {"name": "debian", "version": "13"},
+            "build": {
+                "revision": "abc-dirty",
+                "source": None,
+                "system": "x86_64-linux",
+                "set": "registry",
+                "locks": {"flake.lock": "f" * 64},
+            },
             "roles": {
                 "web": {
                     "group": "web",
@@ -63,6 +102,25 @@ class Lists:
                 }
             },
         }
+
+    @staticmethod
+    def debian(folder: Path) -> list[dict[str, object]]:
+        """Write what is known of the Debian packages; return the entries of their layer."""
+        for part in ("status.d", "copyright"):
+            (folder / part).mkdir(parents=True)
+        (folder / "os-release").write_text("ID=debian\n")
+        entries: list[dict[str, object]] = [
+            {"path": "/etc/os-release", "source": str(folder / "os-release")}
+        ]
+        for name, record in RECORDS.items():
+            (folder / "status.d" / name).write_text(record)
+            (folder / "copyright" / name).write_text(COPYRIGHT)
+            of = {
+                f"/var/lib/dpkg/status.d/{name}": folder / "status.d" / name,
+                f"/usr/share/doc/{name}/copyright": folder / "copyright" / name,
+            }
+            entries += [{"path": path, "source": str(file)} for path, file in of.items()]
+        return entries
 
     @staticmethod
     def locked(name: str) -> Json:
@@ -92,8 +150,13 @@ def mistakes(lists: Path, layout: Path) -> list[str]:
 
 
 def component(document: Json, name: str) -> Json:
+    found: Json
     (found,) = (item for item in document["components"] if item["name"] == name)
-    return dict(found)
+    return found
+
+
+def change(document: Json, name: str, fields: Json) -> None:
+    component(document, name).update(fields)
 
 
 def test_a_list_passes(lists: Lists) -> None:
@@ -108,7 +171,9 @@ def test_the_same_image_gives_the_same_list(lists: Lists) -> None:
 
 def test_only_what_is_in_the_image_is_listed(lists: Lists) -> None:
     names = [item["name"] for item in lists.document()["components"]]
-    assert sorted(names) == ["dagma", "fast", "libc6", "needed", "old"]
+    libraries = ["libc", "openssl"]
+    debian = ["debian", "libc6", "libgcc-s1"]
+    assert sorted(names) == sorted(["dagma", "fast", "needed", "old", *libraries, *debian])
 
 
 def test_a_wheel(lists: Lists) -> None:
@@ -138,8 +203,45 @@ def test_a_file_of_data(lists: Lists) -> None:
     assert mistakes(lists.write("with data"), lists.layout) == []
 
 
-def test_a_debian_package_keeps_its_epoch(lists: Lists) -> None:
-    assert component(lists.document(), "libc6")["purl"] == "pkg:deb/debian/libc6@1:2.41?arch=amd64"
+@pytest.mark.parametrize(
+    ("name", "purl"),
+    [
+        ("libc6", "pkg:deb/debian/libc6@1:2.41?arch=amd64&distro=debian-13&upstream=glibc"),
+        (
+            "libgcc-s1",
+            "pkg:deb/debian/libgcc-s1@14.2-1%2Bb1"
+            "?arch=amd64&distro=debian-13&upstream=gcc-14%4014.2-1",
+        ),
+    ],
+)
+def test_a_debian_package_names_its_release_and_its_source(
+    lists: Lists, name: str, purl: str
+) -> None:
+    assert component(lists.document(), name)["purl"] == purl
+
+
+def test_the_operating_system(lists: Lists) -> None:
+    found = component(lists.document(), "debian")
+    assert (found["type"], found["version"]) == ("operating-system", "13")
+
+
+def test_packages_of_nixpkgs_are_of_no_operating_system(lists: Lists) -> None:
+    lists.specification |= {"prefixes": [], "records": None, "distribution": None}
+    document = lists.document()
+    assert any(item.get("purl", "").endswith("tool") for item in document["components"])
+    assert all(item["type"] != "operating-system" for item in document["components"])
+
+
+def test_what_a_wheel_brings_along(lists: Lists) -> None:
+    document = lists.document()
+    crate, crypto = component(document, "libc"), component(document, "openssl")
+    assert crate["purl"] == "pkg:cargo/libc@0.2"
+    assert crate["licenses"] == [{"expression": "MIT OR Apache-2.0"}]
+    assert (crypto["version"], crypto["purl"]) == ("3.5.8", "pkg:generic/openssl@3.5.8")
+    assert crypto["cpe"] == "cpe:2.3:a:openssl:openssl:3.5.8:*:*:*:*:*:*:*"
+    (file,) = component(document, "fast")["components"]
+    assert (file["type"], file["name"]) == ("file", "libcrypto-1a2b.so.3")
+    assert file["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(CRYPTO).hexdigest()}]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +249,9 @@ def test_a_debian_package_keeps_its_epoch(lists: Lists) -> None:
     [
         ("fast", [{"expression": "MIT OR Apache-2.0"}]),
         ("needed", [{"license": {"id": "BSD-3-Clause"}}]),
-        ("old", [{"license": {"name": "MIT License"}}]),
+        ("old", [{"license": {"id": "MIT"}}]),
+        ("libc6", [{"expression": "LGPL-2.1-or-later AND MIT"}]),
+        ("libgcc-s1", [{"expression": "GPL-3.0-or-later WITH GCC-exception-3.1"}]),
     ],
 )
 def test_licences(lists: Lists, name: str, licences: list[Json]) -> None:
@@ -155,17 +259,20 @@ def test_licences(lists: Lists, name: str, licences: list[Json]) -> None:
 
 
 def test_dependencies(lists: Lists) -> None:
+    def short(ref: str) -> str:
+        return ref.split("#")[-1].split("@")[0]
+
     graph = {
-        item["ref"].split("@")[0]: [ref.split("@")[0] for ref in item.get("dependsOn", [])]
+        short(item["ref"]): list(map(short, item.get("dependsOn", [])))
         for item in lists.document()["dependencies"]
     }
-    assert graph["pkg:oci/web"] == [
-        "dagma",
-        "pkg:deb/debian/libc6",
-        "pkg:pypi/fast",
-        "pkg:pypi/old",
-    ]
-    assert graph["pkg:pypi/fast"] == ["pkg:pypi/needed"]
+    debian = ["pkg:deb/debian/libc6", "pkg:deb/debian/libgcc-s1"]
+    python = ["pkg:pypi/fast", "pkg:pypi/old"]
+    assert graph["pkg:oci/web"] == ["dagma", "os:debian-13", *debian, *python]
+    assert graph["os:debian-13"] == debian
+    assert graph[debian[0]] == debian[1:]
+    brought = ["pkg:cargo/libc", "pkg:generic/openssl"]
+    assert graph["pkg:pypi/fast"] == [*brought, "pkg:pypi/needed"]
 
 
 def test_the_provenance_of_a_layer(lists: Lists) -> None:
@@ -173,6 +280,18 @@ def test_the_provenance_of_a_layer(lists: Lists) -> None:
     found = {item["reason"]: item for item in layers}
     assert [Path(path).name for path in found["for system"]["paths"]] == ["a-tool"]
     assert found["for application"]["files"] == {"/app/code.py": str(lists.folder / "code.py")}
+
+
+def test_the_provenance_of_an_image(lists: Lists) -> None:
+    built = json.loads((lists.write() / "web.provenance.json").read_text())
+    index = json.loads((lists.layout / "index.json").read_text())
+    digest = index["manifests"][0]["digest"].removeprefix("sha256:")
+    assert built["subject"] == [{"name": "web", "digest": {"sha256": digest}}]
+    commit, lock, *layers = built["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert (commit["digest"], commit["annotations"]) == ({"gitCommit": "abc"}, {"modified": True})
+    assert lock == {"name": "flake.lock", "digest": {"sha256": "f" * 64}}
+    assert [item["name"] for item in layers] == ["for system", "for wheels", "for application"]
+    assert any(path.endswith("/fast-1.0") for path in layers[1]["annotations"]["storePaths"])
 
 
 @pytest.mark.parametrize(
@@ -205,9 +324,34 @@ def in_another_layer(document: Json) -> None:
     component(document, "old")["properties"][1]["value"] = "sha256:0"
 
 
+def without_libraries(document: Json) -> None:
+    del component(document, "fast")["components"]
+
+
+def without_a_system(document: Json) -> None:
+    change(document, "debian", {"type": "library"})
+
+
+def of_no_release(document: Json) -> None:
+    change(document, "libc6", {"purl": "pkg:deb/debian/libc6@1:2.41?arch=amd64"})
+
+
+def another_package(document: Json) -> None:
+    document["components"].append(component(document, "libc6") | {"name": "x", "bom-ref": "x"})
+
+
+def a_free_licence(document: Json) -> None:
+    change(document, "old", {"licenses": [{"license": {"name": "MIT License"}}]})
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        (without_libraries, "the library libcrypto-1a2b.so.3 is there and not listed"),
+        (without_a_system, "lists Debian packages and no operating system"),
+        (of_no_release, "Debian's libc6 is of no release"),
+        (another_package, "Debian's x is listed and not there"),
+        (a_free_licence, "old has no licence as SPDX has it"),
         (no_type, "not CycloneDX 1.6"),
         (one_less, "old==1.0 is there and not listed"),
         (one_more, "more==1.0 is listed and not there"),
@@ -221,6 +365,16 @@ def test_a_wrong_list(lists: Lists, change: Callable[[Json], None], sentence: st
     (lists.folder / "lists/web.cdx.json").write_text(json.dumps(document))
     (mistake,) = mistakes(lists.folder / "lists", lists.layout)
     assert sentence in mistake
+
+
+def test_debian_packages_of_an_image_that_does_not_say_so(lists: Lists) -> None:
+    there = check_sbom.Held(debian={"libc6"})
+    item = component(lists.document(), "libc6")
+    system = {"type": "operating-system"}
+    assert list(check_sbom.of_debian([item, system], there)) == [
+        "Debian's libc6 has no copyright file",
+        "has Debian packages and no /etc/os-release",
+    ]
 
 
 def test_a_layer_without_provenance(lists: Lists) -> None:
