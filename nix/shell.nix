@@ -53,6 +53,7 @@ pkgs.mkShellNoCC {
     if [ "$checkout" = / ]; then checkout=''${DAGMA_CHECKOUT:-$PWD}; fi
     export PYTHONPATH="$checkout/src''${PYTHONPATH:+:$PYTHONPATH}"
     ${stack.dashboard}
+    ${stack.keepStore}
     eval "$(dagma env)"
     if [[ $- == *i* ]]; then source ${python.dev}/share/bash-completion/completions/dagma; fi
     echo "dagma: process-compose up | dagma up | pytest | ruff check | mypy    (CONTRIBUTING.md)"

@@ -29,6 +29,7 @@ let
         export DAGMA_REVISION=${revision}
         ${dashboard}
         ${certificates}
+        ${keepStore}
         exec dagma ${arguments} "$@"
       '';
       meta.mainProgram = name;
@@ -68,6 +69,12 @@ let
     export SSL_CERT_FILE="$bundle" NIX_SSL_CERT_FILE="$bundle"
   '';
 
+  # root could write bytecode into the store, such as that of modules which the wheels' steps leave out;
+  # what is built from such a path has another digest.
+  keepStore = ''
+    if [ "$(id -u)" = 0 ]; then export PYTHONDONTWRITEBYTECODE=1; fi
+  '';
+
   recipes = import ./recipes.nix { inherit pkgs; };
 
   dbtManifest = import ./dbt.nix { inherit pkgs python; };
@@ -79,6 +86,7 @@ in
     dbtManifest
     dashboard
     certificates
+    keepStore
     dagma
     ;
   stack = command "stack" "up";

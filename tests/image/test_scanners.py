@@ -52,7 +52,7 @@ def test_debsecan_finds_a_package_by_its_source(status, tmp_path):
         text=True,
     )
     packages = {line.split()[1] for line in found.splitlines() if "CVE-2026-0001" in line}
-    assert packages == {"libgcc-s1", "libstdc++6"}
+    assert packages == {"gcc-14-base", "libgcc-s1", "libstdc++6"}
     assert "CVE-2026-0002" not in found
 
 
