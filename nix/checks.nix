@@ -78,7 +78,7 @@ let
       python -m pytest ${toString arguments} --durations=10 -p no:cacheprovider
     '';
 
-  # image-push and image-merge, with a real registry.
+  # image-push, image-verify and image-merge, with a real registry.
   pushWith =
     name: registry:
     inCheckout name
@@ -87,6 +87,7 @@ let
         pkgs.skopeo
         registry
         outputs.programs.image-push
+        outputs.programs.image-verify
         outputs.programs.image-merge
       ]
       {
@@ -94,9 +95,10 @@ let
         "nix/image" = ./image;
         "tests/small_layouts.py" = ../tests/small_layouts.py;
         "tests/image/test_push.py" = ../tests/image/test_push.py;
+        "tests/image/test_attach.py" = ../tests/image/test_attach.py;
       }
       ''
-        python -m pytest tests/image/test_push.py -p no:cacheprovider
+        python -m pytest tests/image/test_push.py tests/image/test_attach.py -p no:cacheprovider
       '';
 
   # Images as files: no container runtime works in the build sandbox.

@@ -58,9 +58,9 @@ let
     }
     // pkgs.lib.optionalAttrs (images != null) (
       import ./image/out.nix {
-        inherit pkgs;
+        inherit pkgs python;
         inherit (stack) certificates;
-        inherit (images) image;
+        inherit (images) image sbom;
       }
     );
     devShells.default = import ./shell.nix { inherit pkgs python stack; };

@@ -119,7 +119,7 @@ let
     pkgs.runCommand "image-sbom"
       {
         specification = toJSON {
-          inherit created bottom;
+          inherit bottom;
           inherit (python) project;
           layout = image;
           lock = ../python/lock.json;

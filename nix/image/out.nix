@@ -5,10 +5,21 @@
   pkgs,
   # Shell commands that set SSL_CERT_FILE, of ../stack.nix.
   certificates,
-  # The layout that is meant when no other is named.
+  # The layout that is meant when no other is named, and what is known of it.
   image,
+  sbom,
+  # ../python of the same set: what signs.
+  python,
 }:
 let
+  signing = builtins.concatStringsSep ":" (
+    map (name: "${python.wheels.${name}}/lib/python3.13/site-packages") [
+      "cffi"
+      "cryptography"
+      "pycparser"
+    ]
+  );
+  ours = "--layout ${image} --sbom ${sbom}";
   modules = builtins.path {
     name = "modules";
     path = ./.;
@@ -30,7 +41,15 @@ in
   '';
   image-push = program "image-push" [ pkgs.skopeo ] ''
     ${certificates}
-    exec python3.13 -EB ${modules}/push.py --layout ${image} "$@"
+    unset PYTHONHOME PYTHONSAFEPATH
+    export PYTHONPATH=${signing}
+    exec python3.13 -B ${modules}/push.py ${ours} "$@"
+  '';
+  image-verify = program "image-verify" [ pkgs.skopeo ] ''
+    ${certificates}
+    unset PYTHONHOME PYTHONSAFEPATH
+    export PYTHONPATH=${signing}
+    exec python3.13 -B ${modules}/verify.py ${ours} "$@"
   '';
   image-merge = program "image-merge" [ ] ''
     exec python3.13 -EB ${modules}/merge.py "$@"

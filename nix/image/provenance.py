@@ -29,12 +29,16 @@ def dependencies(build: Json, layers: Iterable[Json]) -> list[Json]:
         build: `revision`, `source` (an address or null) and `locks`, path in the checkout -> sha256.
         layers: The layer.json of each, as layer.py writes it.
     """
-    revision = build["revision"]
-    commit: Json = {"name": "checkout", "digest": {"gitCommit": revision.removesuffix("-dirty")}}
+    revision: str = build["revision"]
+    commit: Json = {"name": "checkout"}
     if build["source"]:
         commit["uri"] = f"git+{build['source']}"
-    if revision.endswith("-dirty"):
-        commit["annotations"] = {"modified": True}
+    # A tree with edits: the commit below them, a word, and some digits of its content's hash.
+    number = revision.split("-")[0]
+    if number != "unknown":
+        commit["digest"] = {"gitCommit": number}
+    if number != revision:
+        commit["annotations"] = {"edited": revision}
     locks = [
         {"name": name, "digest": {"sha256": sha256}}
         for name, sha256 in sorted(build["locks"].items())

@@ -6,14 +6,16 @@ Digests in the registry are those of the layout, and an image for several archit
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+import signing
+from attach import add_sbom, attach
 from labelled import chosen
+from registry import Registry, explained, messages
 from stored import ImageError, Stored, add_layout, committed, run
 
 #: The grammar of names in the reference package of the registries' common code (distribution).
@@ -25,19 +27,6 @@ DESTINATION = re.compile(
 )
 #: Options of skopeo whose value every user of the machine could read in the list of processes.
 CREDENTIALS = ("creds", "password", "registry-token")
-#: What skopeo's message contains -> what to do about it.
-ADVICE = {
-    r"HTTP response to HTTPS client": "it speaks plain HTTP, add --dest-tls-verify=false if it may",
-    r"x509|certificate": "add its certificate authority with --dest-cert-dir=DIR or SSL_CERT_FILE",
-    r"unauthorized|authentication required|denied|invalid username|status code 40[13]": (
-        "log in with `skopeo login {registry}` as a user who may push there"
-    ),
-    r"refused|no such host|timeout|timed out|no route|unreachable|reset by peer|EOF": (
-        "check its name, the network and HTTPS_PROXY"
-    ),
-}
-#: A line of skopeo's log.
-LINE = re.compile(r'level=(?P<level>\w+) msg=(?P<text>"(?:[^"\\]|\\.)*"|\S+)')
 UPLOADED = re.compile(r"Upload of layer (sha256:[0-9a-f]{64}) complete")
 
 
@@ -48,9 +37,13 @@ class Destination(NamedTuple):
     prefix: str
     tag: str | None
 
+    def repository(self, role: str) -> str:
+        """Return the repository of a role there."""
+        return f"{self.registry}{self.prefix}/{role}"
+
     def name(self, role: str, version: str) -> str:
         """Return the name of a role there."""
-        return f"{self.registry}{self.prefix}/{role}:{self.tag or version}"
+        return f"{self.repository(role)}:{self.tag or version}"
 
 
 def destination(text: str) -> Destination:
@@ -99,26 +92,6 @@ def check_commit(layout: Stored, roles: list[str]) -> None:
                 f"{role} is of {layout.revision(role)}, which is no commit: commit and build again, "
                 "or push it as it is with --allow-dirty"
             )
-
-
-def messages(log: Iterator[str] | list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the level and text of each line that skopeo logs."""
-    for line in log:
-        if match := LINE.search(line):
-            text = match["text"]
-            yield match["level"], json.loads(text) if text.startswith('"') else text
-
-
-def explained(registry: str, message: str) -> ImageError:
-    """Return the error for what skopeo said last."""
-    for pattern, advice in ADVICE.items():
-        if re.search(pattern, message):
-            # The outermost error is at the left, its cause at the right.
-            cause = ": ".join(message.split(": ")[-2:])
-            return ImageError(
-                f"{registry} did not take it: {advice.format(registry=registry)} ({cause})"
-            )
-    return ImageError(f"skopeo could not push: {message}")
 
 
 def push(layout: Stored, role: str, where: Destination, options: list[str]) -> None:
@@ -192,15 +165,26 @@ def main() -> None:
         action="store_true",
         help="push what was made from a tree with edits that are not committed",
     )
+    add_sbom(parser)
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        type=Path,
+        help="sign with this private key (PEM, P-256), so that `cosign verify --key` accepts it; "
+        "its password is in COSIGN_PASSWORD",
+    )
     arguments, options = parser.parse_known_args()
     check_options(options)
     where = destination(arguments.destination)
+    key = signing.private_key(arguments.key) if arguments.key else None
+    registry = Registry(where.registry, options)
     with chosen(arguments) as layout:
         roles = layout.choose(arguments.roles)
         if not arguments.allow_dirty:
             check_commit(layout, roles)
         for role in roles:
             push(layout, role, where, options)
+            attach(registry, where.repository(role), layout, role, arguments.sbom, key)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """Write a list of components (SBOM) for each image, as CycloneDX 1.6 in JSON, and what its layers are made of.
 
 Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`, the OCI layout;
-`lock`, the file ../python/lock.json; `system`, the Nix system; `created`, seconds since 1970;
-`project`, that table of pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store
-paths with the Debian packages they are made of; `records`, what debian_records.py wrote of these, or null;
-`distribution`, its `name` and `version`, or null; and `roles`: for each its dependency `group`, its
-`layers` (made by layer.py), the layers of the `application`, `wheels`, name -> store path, and
-`data`: each a `file` (a store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a
-package URL) and `version` that it is from; and `build`, what provenance.py takes.
+`lock`, the file ../python/lock.json; `system`, the Nix system; `project`, that table of
+pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian packages
+they are made of; `records`, what debian_records.py wrote of these, or null; `distribution`, its
+`name` and `version`, or null; and `roles`: for each its dependency `group`, its `layers` (made by
+layer.py), the layers of the `application`, `wheels`, name -> store path, and `data`: each a `file` (a
+store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a package URL) and
+`version` that it is from; and `build`, what provenance.py takes.
 
 OUT gets `ROLE.cdx.json` and `ROLE.provenance.json` for each role, and `layers.json`: digest of a
-layer -> why it is there, its store paths, and the store paths of its other files. Everything follows from the input: the serial
-number is made from the manifest's digest, the time is that of the revision.
+layer -> why it is there, its store paths, and the store paths of its other files. Everything follows
+from the input: the serial number is made from the manifest's digest. The provenance names the commit,
+the lists do not.
 """
 
 import json
@@ -39,6 +40,8 @@ type Json = dict[str, Any]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 SITE = "lib/python3.13/site-packages"
+#: Seconds since 1970, as in the images: the same content gives the same list, whatever the commit.
+TIME = 1
 
 
 def layer_infos(layers: Iterable[str]) -> list[Json]:
@@ -234,7 +237,7 @@ class Writer:
             serial_number=uuid.uuid5(uuid.NAMESPACE_URL, str(root.purl)),
             components=[*wheels.values(), *within, *systems, *others],
         )
-        bom.metadata.timestamp = datetime.fromtimestamp(self.specification["created"], UTC)
+        bom.metadata.timestamp = datetime.fromtimestamp(TIME, UTC)
         bom.metadata.component = root
         required = self.lock["roles"][given["group"]]["requires"]
         direct = [wheels[name] for name in required if name in wheels]

@@ -203,7 +203,10 @@ def test_the_images_of_the_flake_are_pushed_when_no_layout_is_named(registry):
     sent = len(registry.uploads())
     manifests = [json.loads(registry.raw(f"team/{role}:real")) for role in roles]
     wanted = {layer["digest"] for manifest in manifests for layer in manifest["layers"]}
-    assert sent == len(wanted) + len(roles)
+    # Then what is attached: a list and a provenance each, and the empty configuration of these, which
+    # a repository takes over from another where skopeo remembers it.
+    attached = sent - len(wanted) - len(roles)
+    assert 2 * len(roles) < attached <= 3 * len(roles)
 
 
 def test_a_registry_that_wants_a_login(tmp_path, layout):

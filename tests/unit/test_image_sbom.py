@@ -79,14 +79,13 @@ class Lists:
             "layout": str(self.layout),
             "lock": str(make.folder / "lock.json"),
             "system": "x86_64-linux",
-            "created": 1,
             "project": {"name": "dagma", "version": "2.0", "license": "Apache-2.0"},
             "bottom": [str(system)],
             "prefixes": [{"path": str(make.store / "a-tool"), "debian": PINS}],
             "records": str(make.folder / "records"),
             "distribution": {"name": "debian", "version": "13"},
             "build": {
-                "revision": "abc-dirty",
+                "revision": "abc-dirty-0123",
                 "source": None,
                 "system": "x86_64-linux",
                 "set": "registry",
@@ -288,7 +287,10 @@ def test_the_provenance_of_an_image(lists: Lists) -> None:
     digest = index["manifests"][0]["digest"].removeprefix("sha256:")
     assert built["subject"] == [{"name": "web", "digest": {"sha256": digest}}]
     commit, lock, *layers = built["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert (commit["digest"], commit["annotations"]) == ({"gitCommit": "abc"}, {"modified": True})
+    assert (commit["digest"], commit["annotations"]) == (
+        {"gitCommit": "abc"},
+        {"edited": "abc-dirty-0123"},
+    )
     assert lock == {"name": "flake.lock", "digest": {"sha256": "f" * 64}}
     assert [item["name"] for item in layers] == ["for system", "for wheels", "for application"]
     assert any(path.endswith("/fast-1.0") for path in layers[1]["annotations"]["storePaths"])
