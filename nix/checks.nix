@@ -230,5 +230,7 @@ in
           "licenses.py"
         ];
     };
-  } ''python ${./image/check_sbom.py} ${images.sbom} ${images.image} >"$out"'';
+  } ''python ${./image/check_sbom.py} ${images.sbom} ${images.image} ${
+    ./image/vex.openvex.json
+  } >"$out"'';
 }

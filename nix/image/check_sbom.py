@@ -1,6 +1,7 @@
 """Check the lists of components that sbom.py wrote against CycloneDX's schema and the images themselves.
 
-Usage: python check_sbom.py LISTS LAYOUT. Prints one line per image; ends with status 1 and one sentence per
+Usage: python check_sbom.py LISTS LAYOUT VEX. VEX says of known findings why they do not concern the images
+(OpenVEX 0.2); it may name no package that is not listed, nor call code absent that is there. Prints one line per image; ends with status 1 and one sentence per
 mistake. That the packages and libraries are those of the image is read from its layers, not from
 what the lists were made of.
 """
@@ -31,6 +32,11 @@ LIBRARY = re.compile(r".*/site-packages/(?:[^/]+\.libs|[^/]+/\.libs)/([^/]+\.so[
 RECORD = re.compile(r"var/lib/dpkg/status\.d/(.+)")
 COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 RELEASE = "etc/os-release"
+#: What the images must not hold, for statements that the code with a flaw is not there.
+FLAWED = {
+    "CVE-2013-4392": re.compile(r".*/systemd-[^/]+"),
+    "CVE-2022-0563": re.compile(r".*/bin/(chfn|chsh)"),
+}
 
 
 def blob(layout: Path, digest: str) -> Path:
@@ -48,6 +54,7 @@ class Held:
         debian: Debian packages that dpkg has a record of.
         copyrights: Debian packages that have a copyright file.
         release: Whether it says which distribution it is.
+        flaws: Names of flaws whose code is there, of `FLAWED`.
     """
 
     python: set[str] = field(default_factory=set)
@@ -55,6 +62,7 @@ class Held:
     debian: set[str] = field(default_factory=set)
     copyrights: set[str] = field(default_factory=set)
     release: bool = False
+    flaws: set[str] = field(default_factory=set)
 
     def __or__(self, other: "Held") -> "Held":
         """Return what is in both together."""
@@ -64,6 +72,7 @@ class Held:
             self.debian | other.debian,
             self.copyrights | other.copyrights,
             self.release or other.release,
+            self.flaws | other.flaws,
         )
 
 
@@ -81,6 +90,7 @@ def held(layer: Path) -> Held:
         named(RECORD),
         named(COPYRIGHT),
         RELEASE in entries,
+        {name for name, code in FLAWED.items() if any(map(code.fullmatch, entries))},
     )
 
 
@@ -128,11 +138,37 @@ def without_licence(components: list[Json]) -> Iterator[str]:
             yield f"{component['name']} has no licence as SPDX has it: name it in licenses.py"
 
 
+def about(statement: Json, role: str) -> list[str]:
+    """Return the packages of an image that a statement is about, as package URLs without version."""
+    return [
+        part["@id"]
+        for product in statement["products"]
+        if product["@id"] == f"pkg:oci/{role}"
+        for part in product["subcomponents"]
+    ]
+
+
+def unfounded(vex: Json, role: str, components: list[Json], there: Held) -> Iterator[str]:
+    """Yield the statements about an image that do not hold."""
+    listed = {component.get("purl", "").split("@")[0] for component in components}
+    for statement in vex["statements"]:
+        name = statement["vulnerability"]["name"]
+        for package in about(statement, role):
+            if package not in listed:
+                yield f"{name} is said of {package}, which is not listed"
+        absent = statement["justification"] == "vulnerable_code_not_present"
+        if absent and name not in FLAWED:
+            yield f"{name} is said to be of code that is not there: name its files in check_sbom.py"
+        if absent and name in there.flaws:
+            yield f"{name} is said to be of code that is not there, and it is"
+
+
 class Check:
     """The check of the lists of one layout."""
 
-    def __init__(self, lists: Path, layout: Path) -> None:
+    def __init__(self, lists: Path, layout: Path, vex: Path) -> None:
         self.lists = lists
+        self.vex: Json = json.loads(vex.read_text())
         self.layout = layout
         self.layers: dict[str, Held] = {}
         self.provenance: Json = json.loads((lists / "layers.json").read_text())
@@ -157,16 +193,18 @@ class Check:
         layers = json.loads(blob(self.layout, entry["digest"]).read_text())["layers"]
         digests = {layer["digest"] for layer in layers}
         components = list(every(bom["components"]))
-        yield from (f"{role}: {mistake}" for mistake in self.content(components, digests))
+        there = Held()
+        for digest in digests:
+            there |= self.layer(digest)
+        yield from (f"{role}: {mistake}" for mistake in self.content(components, digests, there))
+        stated = unfounded(self.vex, role, components, there)
+        yield from (f"{role}: {mistake}" for mistake in stated)
         unknown_layers = sorted(digests - set(self.provenance))
         yield from (f"{role}: layers.json has no {digest}" for digest in unknown_layers)
         print(f"{role}: {len(components)} components in {len(digests)} layers")
 
-    def content(self, components: list[Json], digests: set[str]) -> Iterator[str]:
+    def content(self, components: list[Json], digests: set[str], there: Held) -> Iterator[str]:
         """Yield where a list and the layers of its image differ."""
-        there = Held()
-        for digest in digests:
-            there |= self.layer(digest)
         python = {
             f"{component['name']}=={component['version']}"
             for component in components
@@ -186,9 +224,9 @@ class Check:
         yield from (f"has no layer {digest}" for digest in sorted(named - digests))
 
 
-def main(lists: Path, layout: Path) -> None:
+def main(lists: Path, layout: Path, vex: Path) -> None:
     """Check all lists."""
-    check = Check(lists, layout)
+    check = Check(lists, layout, vex)
     index = json.loads((layout / "index.json").read_text())
     mistakes = [mistake for entry in index["manifests"] for mistake in check.image(entry)]
     for mistake in mistakes[:20]:
@@ -197,4 +235,4 @@ def main(lists: Path, layout: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,19 @@ def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lists:
     return Lists(Maker(tmp_path, monkeypatch))
 
 
-def mistakes(lists: Path, layout: Path) -> list[str]:
-    found = check_sbom.Check(lists, layout)
+VEX = Path(__file__).parents[2] / "nix/image/vex.openvex.json"
+#: The justifications of OpenVEX 0.2, "Status Justifications".
+JUSTIFICATIONS = {
+    "component_not_present",
+    "vulnerable_code_not_present",
+    "vulnerable_code_not_in_execute_path",
+    "vulnerable_code_cannot_be_controlled_by_adversary",
+    "inline_mitigations_already_exist",
+}
+
+
+def mistakes(lists: Path, layout: Path, vex: Path = VEX) -> list[str]:
+    found = check_sbom.Check(lists, layout, vex)
     index = json.loads((layout / "index.json").read_text())
     return [mistake for entry in index["manifests"] for mistake in found.image(entry)]
 
@@ -377,6 +389,55 @@ def test_debian_packages_of_an_image_that_does_not_say_so(lists: Lists) -> None:
         "Debian's libc6 has no copyright file",
         "has Debian packages and no /etc/os-release",
     ]
+
+
+def statement(package: str, reason: str = "vulnerable_code_not_present") -> Json:
+    product = {"@id": "pkg:oci/web", "subcomponents": [{"@id": package}]}
+    flaw = {"name": "CVE-2022-0563"}
+    return {"vulnerability": flaw, "products": [product], "justification": reason}
+
+
+def stated(document: Json, given: Json, there: check_sbom.Held) -> list[str]:
+    components = document["components"]
+    return list(check_sbom.unfounded({"statements": [given]}, "web", components, there))
+
+
+def test_a_statement_about_a_package_that_is_there_holds(lists: Lists) -> None:
+    assert stated(lists.document(), statement("pkg:deb/debian/libc6"), check_sbom.Held()) == []
+
+
+def test_a_statement_about_a_package_that_is_gone_does_not_hold(lists: Lists) -> None:
+    given = statement("pkg:deb/debian/libuuid1")
+    (line,) = stated(lists.document(), given, check_sbom.Held())
+    assert line == "CVE-2022-0563 is said of pkg:deb/debian/libuuid1, which is not listed"
+
+
+def test_a_statement_that_code_is_absent_does_not_hold_where_it_is(lists: Lists) -> None:
+    there, document = check_sbom.Held(flaws={"CVE-2022-0563"}), lists.document()
+    (line,) = stated(document, statement("pkg:deb/debian/libc6"), there)
+    assert line.endswith("code that is not there, and it is")
+    assert stated(document, statement("pkg:deb/debian/libc6", "component_not_present"), there) == []
+
+
+def test_code_with_a_flaw_is_found_in_a_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Maker(tmp_path, monkeypatch)
+    (make.store / "a-tool/bin/chsh").write_text("")
+    made = make.layer("tools", [make.store / "a-tool"], [])
+    assert check_sbom.held(made / "blob").flaws == {"CVE-2022-0563"}
+
+
+def test_every_statement_has_its_reason() -> None:
+    vex = json.loads(VEX.read_text())
+    assert vex["@context"] == "https://openvex.dev/ns/v0.2.0"
+    names = [item["vulnerability"]["name"] for item in vex["statements"]]
+    assert names == sorted(set(names))
+    roles = set(re.findall(r'name = "([a-z-]+)";', (VEX.parent / "roles.nix").read_text()))
+    for item in vex["statements"]:
+        assert {f"pkg:oci/{role}" for role in roles} == {part["@id"] for part in item["products"]}
+        assert (item["status"], item["justification"] in JUSTIFICATIONS) == ("not_affected", True)
+        assert item["impact_statement"].endswith(".")
 
 
 def test_a_layer_without_provenance(lists: Lists) -> None:
