@@ -1,6 +1,7 @@
 # What an image says of the Debian packages in it, where Debian's own tools and scanners look: dpkg's
 # record of each in /var/lib/dpkg/status.d, as in other images without a package manager, its copyright
-# file, and the release in /etc/os-release. Packages of nixpkgs have none of that.
+# file, the licences that this refers to, and the release in /etc/os-release. Packages of nixpkgs have
+# none of that.
 {
   # A package set with the names of ../contract.nix.
   pkgs,
@@ -9,42 +10,42 @@
 }:
 let
   inherit (pkgs) lib;
-  inherit (builtins) concatMap filter head;
+  inherit (builtins) concatMap filter;
 
-  filesOf = prefix: filter (file: file ? debian) (prefix.packages or [ ]);
+  filesOf = prefix: filter (file: file ? debian) (prefix.packages or [ ] ++ prefix.notices or [ ]);
   pinsOf = prefix: map (file: file.debian) (filesOf prefix);
   files = concatMap filesOf (lib.unique prefixes);
-  release = if files == [ ] then null else (head files).debian.release;
+  there = files != [ ];
+
+  # What copyright files refer to; ./debian_records.py compares.
+  licences = [
+    "Apache-2.0"
+    "Artistic"
+    "CC0-1.0"
+    "GFDL"
+    "GFDL-1.2"
+    "GFDL-1.3"
+    "GPL"
+    "GPL-1"
+    "GPL-2"
+    "GPL-3"
+    "LGPL"
+    "LGPL-2"
+    "LGPL-2.1"
+    "LGPL-3"
+  ];
 
   records = pkgs.runCommand "debian-records" {
     nativeBuildInputs = [ pkgs.python313 ];
     inherit files;
-  } ''python3.13 -X utf8 ${./debian_records.py} "$out" $files'';
+    licences = toString licences;
+  } ''python3.13 -X utf8 ${./debian_records.py} "$out" "$licences" $files'';
 
-  # Debian's own has addresses for people; who reads this is a scanner.
-  os-release = builtins.toFile "os-release" ''
-    PRETTY_NAME="Debian GNU/Linux ${release.number} (${release.name}), in part"
-    NAME="Debian GNU/Linux"
-    VERSION_ID="${release.number}"
-    VERSION="${release.number} (${release.name})"
-    VERSION_CODENAME=${release.name}
-    ID=debian
-  '';
   file = path: source: { inherit path source; };
 in
 {
-  # The distribution, for lists of components; null when there is none.
-  system =
-    if release == null then
-      null
-    else
-      {
-        name = "debian";
-        version = release.number;
-      };
-
-  # A folder with `status.d` and `copyright`; null as above.
-  records = if files == [ ] then null else "${records}";
+  # A folder with `status.d`, `copyright`, `common-licenses` and `os-release`; null when there is none.
+  records = if there then "${records}" else null;
 
   # Each prefix with its packages.
   prefixes = map (prefix: {
@@ -60,6 +61,13 @@ in
       (file "/usr/share/doc/${pin.name}/copyright" "${records}/copyright/${pin.name}")
     ]) (concatMap pinsOf (lib.unique prefixes));
 
-  # /etc/os-release, likewise.
-  release = lib.optional (release != null) (file "/etc/os-release" os-release);
+  # What no package of these is of, likewise.
+  common =
+    if there then
+      [ (file "/etc/os-release" "${records}/os-release") ]
+      ++ map (
+        licence: file "/usr/share/common-licenses/${licence}" "${records}/common-licenses/${licence}"
+      ) licences
+    else
+      [ ];
 }

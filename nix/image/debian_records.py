@@ -1,21 +1,26 @@
 """Take out of Debian packages what an image has to say of them: dpkg's record and the copyright file.
 
-Usage: python debian_records.py OUT PACKAGE.deb... OUT gets, for each package, `status.d/NAME`, in the form in
-which dpkg keeps it (deb822, with a line `Status`), and `copyright/NAME`, the text that Debian ships as
-/usr/share/doc/NAME/copyright (Debian policy, 12.5).
+Usage: python debian_records.py OUT LICENCES PACKAGE.deb... OUT gets, for each package, `status.d/NAME`, in
+the form in which dpkg keeps it (deb822, with a line `Status`), and `copyright/NAME`, the text that
+Debian ships as /usr/share/doc/NAME/copyright (Debian policy, 12.5); and what base-files has: `os-release`,
+and the texts of licences that copyright files refer to in `common-licenses`, those that LICENCES
+names with spaces between.
 
-A package's documentation may be a link to that of another one of the same source. Where that is not
-among the packages, `copyright/NAME` says in which package of Debian the text is.
+A package's documentation may be a link to that of another one of the same source.
 """
 
 import io
 import posixpath
+import re
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DOCUMENTATION = "usr/share/doc"
+COMMON = "usr/share/common-licenses"
+RELEASE = "usr/lib/os-release"
+REFERENCE = re.compile(rb"/usr/share/common-licenses/([A-Za-z0-9-]+(?:\.[0-9]+)?)")
 INSTALLED = "Status: install ok installed\n"
 #: ar(5): a magic word, then members with headers of 60 bytes, each starting at an even position.
 MAGIC = b"!<arch>\n"
@@ -23,7 +28,7 @@ HEADER = 60
 
 
 class DebianError(Exception):
-    """A file is not a Debian package."""
+    """A file is not a Debian package, or a text is in none of them."""
 
 
 def members(package: Path) -> Iterator[tuple[str, bytes]]:
@@ -83,57 +88,70 @@ def source(record: dict[str, str]) -> tuple[str, str]:
     return name, version.rstrip(")") or record["Version"]
 
 
-def copyrights(package: Path) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return the copyright files of a package, and links between folders of documentation, by name."""
-    texts: dict[str, bytes] = {}
-    links: dict[str, str] = {}
-    with member(package, "data") as tar:
-        for info in tar:
-            path = posixpath.normpath(info.name)
-            folder, base = posixpath.split(path)
-            if info.issym() and folder == DOCUMENTATION:
-                links[base] = posixpath.basename(info.linkname)
-            elif (
-                info.isfile() and base == "copyright" and posixpath.dirname(folder) == DOCUMENTATION
-            ):
-                file = tar.extractfile(info)
-                assert file
-                texts[posixpath.basename(folder)] = file.read()
-    return texts, links
+class Texts:
+    """Files of Debian packages by their path, and the links among them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.links: dict[str, str] = {}
+
+    def take(self, package: Path) -> None:
+        """Keep the texts of a package."""
+        with member(package, "data") as tar:
+            for info in tar:
+                path = posixpath.normpath(info.name)
+                folder, base = posixpath.split(path)
+                wanted = folder == COMMON or path == RELEASE or base == "copyright"
+                if info.issym() and folder in (DOCUMENTATION, COMMON):
+                    self.links[path] = posixpath.normpath(posixpath.join(folder, info.linkname))
+                elif info.isfile() and wanted:
+                    file = tar.extractfile(info)
+                    assert file
+                    self.files[path] = file.read()
+
+    def read(self, path: str) -> bytes:
+        """Return a text; its folder, or it, may be a link.
+
+        Raises:
+            DebianError: None of the packages has it.
+        """
+        folder, base = posixpath.split(path)
+        path = self.links.get(path, posixpath.join(self.links.get(folder, folder), base))
+        if path not in self.files:
+            raise DebianError(f"none of the packages has /{path}: add the one that has it")
+        return self.files[path]
 
 
-def missing(name: str, holder: str, record: dict[str, str]) -> bytes:
-    """Return what stands for a text that is in none of the packages."""
-    of, version = source(record)
-    return (
-        f"The copyright file of {name} is that of Debian's package {holder}, which is not in this "
-        f"image. Both are built from the source package {of} {version}.\n"
-    ).encode()
+def main(out: Path, licences: list[str], packages: Iterable[Path]) -> None:
+    """Write the files of all packages.
 
-
-def main(out: Path, packages: Iterable[Path]) -> None:
-    """Write both files of all packages."""
-    records: dict[str, dict[str, str]] = {}
-    texts: dict[str, bytes] = {}
-    links: dict[str, str] = {}
-    (out / "status.d").mkdir(parents=True)
-    (out / "copyright").mkdir()
+    Raises:
+        DebianError: A package is none, or a text is missing.
+    """
+    texts = Texts()
+    names = []
+    for folder in ("status.d", "copyright", "common-licenses"):
+        (out / folder).mkdir(parents=True)
     for package in packages:
         paragraph = control(package)
-        record = fields(paragraph)
-        records[record["Package"]] = record
-        (out / "status.d" / record["Package"]).write_text(paragraph)
-        found, more = copyrights(package)
-        texts |= found
-        links |= more
-    for name, record in records.items():
-        holder = links.get(name, name)
-        text = texts.get(holder) or missing(name, holder, record)
+        names.append(fields(paragraph)["Package"])
+        (out / "status.d" / names[-1]).write_text(paragraph)
+        texts.take(package)
+    for name in names:
+        text = texts.read(f"{DOCUMENTATION}/{name}/copyright")
         (out / "copyright" / name).write_bytes(text)
+        others = {reference.decode() for reference in REFERENCE.findall(text)} - set(licences)
+        if others:
+            raise DebianError(
+                f"{name} refers to {', '.join(sorted(others))}: name it in debian.nix"
+            )
+    for licence in licences:
+        (out / "common-licenses" / licence).write_bytes(texts.read(f"{COMMON}/{licence}"))
+    (out / "os-release").write_bytes(texts.read(RELEASE))
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), map(Path, sys.argv[2:]))
+        main(Path(sys.argv[1]), sys.argv[2].split(), map(Path, sys.argv[3:]))
     except DebianError as error:
         sys.exit(f"debian_records: {error}")

@@ -125,12 +125,11 @@ let
           lock = ../python/lock.json;
           system = pkgs.stdenv.hostPlatform.system;
           inherit (debian) prefixes records;
-          distribution = debian.system;
           build = {
             inherit revision;
             source = python.project.urls.Source or null;
             system = pkgs.stdenv.hostPlatform.system;
-            set = if debian.system == null then "nixpkgs" else "registry";
+            set = if debian.records == null then "nixpkgs" else "registry";
             locks = builtins.mapAttrs (_: builtins.hashFile "sha256") {
               "flake.lock" = ../../flake.lock;
               "nix/python/lock.json" = ../python/lock.json;

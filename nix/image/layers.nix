@@ -184,7 +184,7 @@ let
       name = "base";
       reason = "base system with certificates, time zones, bash, process 1 and the user";
       roots = system;
-      files = system-files ++ debian.release ++ debian.recordsOf system;
+      files = system-files ++ debian.common ++ debian.recordsOf system;
     })
     (layer {
       name = "python";

@@ -30,8 +30,9 @@ SHORT_NAMES = {
 #: GPL-2+, LGPL-2.1, GFDL-NIV-1.3; a plus sign means "or any later version", no number any version.
 GNU = re.compile(r"(L?GPL|GFDL-NIV)(?:-(\d)(\.\d)?)?(\+)?")
 OLDEST = {"GPL": "1", "LGPL": "2", "GFDL-NIV": "1"}
-#: Source packages whose copyright file is prose, or that of a package which is not there.
+#: Source packages whose copyright file is prose.
 BY_SOURCE = {
+    "base-files": "GPL-2.0-or-later",
     "gcc-14": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "python3.13": "PSF-2.0",
 }

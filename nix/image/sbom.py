@@ -3,9 +3,8 @@
 Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`, the OCI layout;
 `lock`, the file ../python/lock.json; `system`, the Nix system; `project`, that table of
 pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian packages
-they are made of; `records`, what debian_records.py wrote of these, or null; `distribution`, its
-`name` and `version`, or null; and `roles`: for each its dependency `group`, its `layers` (made by
-layer.py), the layers of the `application`, `wheels`, name -> store path, and `data`: each a `file` (a
+they are made of; `records`, what debian_records.py wrote of these, or null; and `roles`: for each its
+dependency `group`, its `layers` (made by layer.py), the layers of the `application`, `wheels`, name -> store path, and `data`: each a `file` (a
 store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a package URL) and
 `version` that it is from; and `build`, what provenance.py takes.
 
@@ -123,6 +122,9 @@ class Writer:
         self.specification = specification
         self.lock: Json = json.loads(Path(specification["lock"]).read_text())
         self.debian = {item["path"]: item["debian"] for item in specification["prefixes"]}
+        records = specification["records"]
+        self.records = Path(records) if records else None
+        self.release = release(self.records) if self.records else {}
         index = json.loads((Path(specification["layout"]) / "index.json").read_text())
         self.images = {entry["annotations"][REF_NAME]: entry for entry in index["manifests"]}
 
@@ -139,14 +141,16 @@ class Writer:
 
     def record(self, name: str) -> dict[str, str]:
         """Return the fields of dpkg's record of a package."""
-        return fields((Path(self.specification["records"]) / "status.d" / name).read_text())
+        assert self.records
+        return fields((self.records / "status.d" / name).read_text())
 
     def debian_package(self, pin: Json, where: list[Property]) -> Component:
         """Return a Debian package; scanners look it up by its source and the release."""
         name, version = source(self.record(pin["name"]))
-        text = (Path(self.specification["records"]) / "copyright" / pin["name"]).read_text()
+        assert self.records
+        text = (self.records / "copyright" / pin["name"]).read_text()
         licence = licenses.spelled(licenses.of_debian(text, name))
-        purl = debian_url(pin, self.specification["distribution"], name, version)
+        purl = debian_url(pin, self.release, name, version)
         looked_up = [
             Property(name="aquasecurity:trivy:SrcName", value=name),
             Property(name="aquasecurity:trivy:SrcVersion", value=version),
@@ -162,10 +166,9 @@ class Writer:
 
     def system(self) -> list[Component]:
         """Return the distribution that packages are from: without it scanners pass over them."""
-        given = self.specification["distribution"]
-        if not given:
+        if not self.release:
             return []
-        name, version = given["name"], given["version"]
+        name, version = self.release["ID"], self.release["VERSION_ID"]
         return [
             Component(
                 type=ComponentType.OPERATING_SYSTEM,
@@ -273,22 +276,28 @@ def dependencies(record: dict[str, str]) -> list[str]:
     return [word.split("(")[0].split(":")[0].strip() for word in re.split(r"[,|]", text) if word]
 
 
-def debian_url(pin: Json, distribution: Json, source: str, version: str) -> PackageURL:
+def release(records: Path) -> dict[str, str]:
+    """Return what /etc/os-release says (os-release(5))."""
+    lines = (records / "os-release").read_text().splitlines()
+    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+
+
+def debian_url(pin: Json, release: dict[str, str], source: str, version: str) -> PackageURL:
     """Return the package URL of a Debian package; an epoch belongs to its version.
 
     Args:
         pin: Its `name`, `version` and `architecture`.
-        distribution: Its `name` and `version`.
+        release: What /etc/os-release says.
         source: The package that it is built from.
         version: That of the source, which a rebuild leaves as it is.
     """
     qualifiers = {
         "arch": pin["architecture"],
-        "distro": f"{distribution['name']}-{distribution['version']}",
+        "distro": f"{release['ID']}-{release['VERSION_ID']}",
     }
     if (source, version) != (pin["name"], pin["version"]):
         qualifiers["upstream"] = source if version == pin["version"] else f"{source}@{version}"
-    return PackageURL("deb", distribution["name"], pin["name"], pin["version"], qualifiers)
+    return PackageURL("deb", release["ID"], pin["name"], pin["version"], qualifiers)
 
 
 def store_url(path: str) -> PackageURL:

@@ -44,6 +44,10 @@ let
       done >etc/ssl/certs/ca-bundle.crt
       ln -s bash bin/sh
     '';
+  }
+  # What copyright files refer to: texts of licences, and the file of GCC's libraries.
+  // {
+    notices = lock.debs "notices";
   };
 
   # The locale C.UTF-8, which nixpkgs' glibc has in itself. Debian's looks for it in /usr/lib/locale.

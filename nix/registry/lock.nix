@@ -18,11 +18,6 @@ let
       aarch64-linux = "arm64";
     }
     .${system};
-  # The suite and its number, which Debian writes into /etc/os-release.
-  release = {
-    name = locked.suite;
-    number = { trixie = "13"; }.${locked.suite};
-  };
   # As deb_name in debian.py: no epoch, no character that Nix refuses.
   withoutEpoch = version: builtins.replaceStrings [ "~" ] [ "." ] (builtins.baseNameOf (builtins.replaceStrings [ ":" ] [ "/" ] version));
 in
@@ -70,7 +65,7 @@ rec {
           } // {
             # What a list of components says of it; ../image reads it.
             debian = {
-              inherit name architecture release;
+              inherit name architecture;
               inherit (pin) version sha256;
             };
           })

@@ -84,7 +84,6 @@ class Lists:
             "bottom": [str(system)],
             "prefixes": [{"path": str(make.store / "a-tool"), "debian": PINS}],
             "records": str(make.folder / "records"),
-            "distribution": {"name": "debian", "version": "13"},
             "build": {
                 "revision": "abc-dirty-0123",
                 "source": None,
@@ -108,7 +107,7 @@ class Lists:
         """Write what is known of the Debian packages; return the entries of their layer."""
         for part in ("status.d", "copyright"):
             (folder / part).mkdir(parents=True)
-        (folder / "os-release").write_text("ID=debian\n")
+        (folder / "os-release").write_text('ID=debian\nVERSION_ID="13"\n')
         entries: list[dict[str, object]] = [
             {"path": "/etc/os-release", "source": str(folder / "os-release")}
         ]
@@ -237,7 +236,7 @@ def test_the_operating_system(lists: Lists) -> None:
 
 
 def test_packages_of_nixpkgs_are_of_no_operating_system(lists: Lists) -> None:
-    lists.specification |= {"prefixes": [], "records": None, "distribution": None}
+    lists.specification |= {"prefixes": [], "records": None}
     document = lists.document()
     assert any(item.get("purl", "").endswith("tool") for item in document["components"])
     assert all(item["type"] != "operating-system" for item in document["components"])
