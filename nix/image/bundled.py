@@ -22,6 +22,8 @@ KNOWN = {
     "openssl": (rb"OpenSSL (\d+\.\d+\.\d+) ", "Apache-2.0", "openssl:openssl"),
     "openblas": (rb"OpenBLAS (\d+\.\d+\.\d+)[. ]", "BSD-3-Clause", "openblas_project:openblas"),
 }
+#: libpq's name ends with PostgreSQL's major version; its release is nowhere in it.
+LIBPQ = re.compile(r"libpq-\w+\.so\.5\.(\d+)")
 LIBRARY = re.compile(r".+\.so(\.[0-9.]+)?")
 
 
@@ -115,7 +117,10 @@ def libraries(site: Path) -> list[Path]:
 
 
 def recognized(file: Path) -> Bundled | None:
-    """Return the project that a library is of and its version, by a text in it."""
+    """Return the project that a library is of and its version, by its name or a text in it."""
+    if major := LIBPQ.fullmatch(file.name):
+        purl = PackageURL("generic", None, "libpq", major[1])
+        return Bundled("libpq", major[1], purl, ["PostgreSQL"])
     content = file.read_bytes()
     for name, (pattern, licence, product) in KNOWN.items():
         if match := re.search(pattern, content):

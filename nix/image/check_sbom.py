@@ -1,9 +1,9 @@
 """Check the lists of components that sbom.py wrote against CycloneDX's schema and the images themselves.
 
-Usage: python check_sbom.py LISTS LAYOUT VEX. VEX says of known findings why they do not concern the images
-(OpenVEX 0.2); it may name no package that is not listed, nor call code absent that is there. Prints one line per image; ends with status 1 and one sentence per
-mistake. That the packages and libraries are those of the image is read from its layers, not from
-what the lists were made of.
+Usage: python check_sbom.py LISTS LAYOUT VEX. VEX says of known findings why they do not concern the
+images (OpenVEX 0.2); it may name no package that is not listed, nor call code absent that is there.
+Prints one line per image; ends with status 1 and one sentence per mistake. That the packages and
+libraries are those of the image is read from its layers, not from what the lists were made of.
 """
 
 import json

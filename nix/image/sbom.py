@@ -1,12 +1,13 @@
-"""Write a list of components (SBOM) for each image, as CycloneDX 1.6 in JSON, and what its layers are made of.
+"""Write a list of components (SBOM, CycloneDX 1.6) for each image, and what its layers are made of.
 
 Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`, the OCI layout;
 `lock`, the file ../python/lock.json; `system`, the Nix system; `project`, that table of
-pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian packages
-they are made of; `records`, what debian_records.py wrote of these, or null; and `roles`: for each its
-dependency `group`, its `layers` (made by layer.py), the layers of the `application`, `wheels`, name -> store path, and `data`: each a `file` (a
-store path) in a `layer`, with its `sha256`, its `license`, and the `source` (a package URL) and
-`version` that it is from; and `build`, what provenance.py takes.
+pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian
+packages they are made of; `records`, what debian_records.py wrote of these, or null; and `roles`:
+for each its dependency `group`, its `layers` (made by layer.py), the layers of the `application`,
+`wheels`, name -> store path, and `data`: each a `file` (a store path) in a `layer`, with its
+`sha256`, its `license`, and the `source` (a package URL) and `version` that it is from; and
+`build`, what provenance.py takes.
 
 OUT gets `ROLE.cdx.json` and `ROLE.provenance.json` for each role, and `layers.json`: digest of a
 layer -> why it is there, its store paths, and the store paths of its other files. Everything follows

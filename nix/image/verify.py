@@ -1,4 +1,6 @@
-"""Compare images in a registry with this checkout: `nix run .#image-verify -- REGISTRY/PREFIX[:TAG] [ROLE...]`.
+"""Compare images in a registry with this checkout.
+
+`nix run .#image-verify -- REGISTRY/PREFIX[:TAG] [ROLE...]`
 
 An image is of this checkout when its digest is that of the image built here: same commit, same
 digests, on every machine. Then what is attached to it is compared, and with `--key` each signature.
@@ -49,7 +51,8 @@ class Verification:
             return
         if sha256(there) != ours:
             self.mistakes.append(
-                f"{where} is {sha256(there)}, and this checkout makes {ours}: it is of another commit, or changed"
+                f"{where} is {sha256(there)}, and this checkout makes {ours}: "
+                "it is of another commit, or changed"
             )
             return
         yield f"{where} is {ours}, as built from this checkout"

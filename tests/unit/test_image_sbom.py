@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from image_maker import Maker
 
+import bundled
 import check_sbom
 import sbom
 
@@ -228,6 +229,12 @@ def test_a_debian_package_names_its_release_and_its_source(
     lists: Lists, name: str, purl: str
 ) -> None:
     assert component(lists.document(), name)["purl"] == purl
+
+
+def test_libpq_tells_its_major_version_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "libpq-a17e3caa.so.5.17").write_bytes(b"")
+    found = bundled.recognized(tmp_path / "libpq-a17e3caa.so.5.17")
+    assert found and found.key == "pkg:generic/libpq@17"
 
 
 def test_the_operating_system(lists: Lists) -> None:
