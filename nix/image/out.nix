@@ -34,23 +34,21 @@ let
       inherit text;
       meta.mainProgram = name;
     };
+  ofRegistry =
+    name:
+    program "image-${name}" [ pkgs.skopeo ] ''
+      ${certificates}
+      unset PYTHONHOME PYTHONSAFEPATH
+      export PYTHONPATH=${signing}
+      exec python3.13 -B ${modules}/${name}.py ${ours} "$@"
+    '';
 in
 {
   image-load = program "image-load" [ ] ''
     exec python3.13 -EB ${modules}/load.py --layout ${image} "$@"
   '';
-  image-push = program "image-push" [ pkgs.skopeo ] ''
-    ${certificates}
-    unset PYTHONHOME PYTHONSAFEPATH
-    export PYTHONPATH=${signing}
-    exec python3.13 -B ${modules}/push.py ${ours} "$@"
-  '';
-  image-verify = program "image-verify" [ pkgs.skopeo ] ''
-    ${certificates}
-    unset PYTHONHOME PYTHONSAFEPATH
-    export PYTHONPATH=${signing}
-    exec python3.13 -B ${modules}/verify.py ${ours} "$@"
-  '';
+  image-push = ofRegistry "push";
+  image-verify = ofRegistry "verify";
   image-merge = program "image-merge" [ ] ''
     exec python3.13 -EB ${modules}/merge.py "$@"
   '';

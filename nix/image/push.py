@@ -145,6 +145,16 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
+def add_destination(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where in a registry which images are."""
+    parser.add_argument(
+        "destination",
+        metavar="REGISTRY/PREFIX[:TAG]",
+        help="TAG is the project's version if left out",
+    )
+    parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
+
+
 def main() -> None:
     """Parse the arguments and push."""
     parser = argparse.ArgumentParser(
@@ -154,12 +164,7 @@ def main() -> None:
         allow_abbrev=False,
     )
     add_layout(parser)
-    parser.add_argument(
-        "destination",
-        metavar="REGISTRY/PREFIX[:TAG]",
-        help="TAG is the project's version if left out",
-    )
-    parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
+    add_destination(parser)
     parser.add_argument(
         "--allow-dirty",
         action="store_true",

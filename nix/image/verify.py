@@ -19,7 +19,7 @@ from artifacts import Artifacts, evidence, tag
 from attach import add_sbom
 from labelled import chosen
 from layout import Json
-from push import Destination, check_options, destination
+from push import Destination, add_destination, check_options, destination
 from registry import Registry
 from stored import ImageError, Stored, add_layout, run
 
@@ -132,12 +132,7 @@ def main() -> None:
     )
     add_layout(parser)
     add_sbom(parser)
-    parser.add_argument(
-        "destination",
-        metavar="REGISTRY/PREFIX[:TAG]",
-        help="TAG is the project's version if left out",
-    )
-    parser.add_argument("roles", metavar="ROLE", nargs="*", help="which images; all when left out")
+    add_destination(parser)
     parser.add_argument(
         "--key", metavar="FILE", type=Path, help="the public key (PEM) that signatures must be of"
     )
