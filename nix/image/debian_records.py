@@ -110,15 +110,19 @@ class Texts:
                     self.files[path] = file.read()
 
     def read(self, path: str) -> bytes:
-        """Return a text; its folder, or it, may be a link.
+        """Return a text; it, or its folder, may be a link, to another link too.
 
         Raises:
             DebianError: None of the packages has it.
         """
-        folder, base = posixpath.split(path)
-        path = self.links.get(path, posixpath.join(self.links.get(folder, folder), base))
-        if path not in self.files:
-            raise DebianError(f"none of the packages has /{path}: add the one that has it")
+        seen = set[str]()
+        while path not in self.files:
+            folder, base = posixpath.split(path)
+            onward = self.links.get(path, posixpath.join(self.links.get(folder, folder), base))
+            if onward in {path, *seen}:
+                raise DebianError(f"none of the packages has /{path}: add the one that has it")
+            seen.add(path)
+            path = onward
         return self.files[path]
 
 

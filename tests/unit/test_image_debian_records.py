@@ -61,7 +61,9 @@ def out(tmp_path: Path) -> Path:
     first = package(tmp_path / "1.deb", TINFO, text)
     wide = "Package: libncursesw6\nSource: ncurses (6.5-1)\nVersion: 6.5-2\n"
     second = package(tmp_path / "2.deb", wide, {}, {f"{DOC}/libncursesw6": "libtinfo6"})
-    packages = [second, first, base_files(tmp_path)]
+    tools = "Package: ncurses-dev\nSource: ncurses\nVersion: 6.5-2\n"
+    third = package(tmp_path / "3.deb", tools, {}, {f"{DOC}/ncurses-dev": "libncursesw6"})
+    packages = [third, second, first, base_files(tmp_path)]
     debian_records.main(tmp_path / "out", ["GPL", "GPL-3"], packages)
     return tmp_path / "out"
 
@@ -73,7 +75,7 @@ def test_the_record_is_dpkgs_of_an_installed_package(out: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["libtinfo6", "libncursesw6"])
+@pytest.mark.parametrize("name", ["libtinfo6", "libncursesw6", "ncurses-dev"])
 def test_a_copyright_file_is_its_own_or_what_the_package_links_to(out: Path, name: str) -> None:
     assert (out / "copyright" / name).read_text() == "of ncurses"
 
@@ -82,6 +84,14 @@ def test_a_copyright_file_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
     gcc = "Package: libgcc-s1\nSource: gcc-14\nVersion: 14.2\n"
     made = package(tmp_path / "3.deb", gcc, {}, {f"{DOC}/libgcc-s1": "gcc-14-base"})
     with pytest.raises(debian_records.DebianError, match="gcc-14-base/copyright"):
+        debian_records.main(tmp_path / "out", [], [made])
+
+
+def test_documentation_that_leads_back_to_itself_is_an_error(tmp_path: Path) -> None:
+    gcc = "Package: libgcc-s1\nSource: gcc-14\nVersion: 14.2\n"
+    links = {f"{DOC}/libgcc-s1": "gcc-14-base", f"{DOC}/gcc-14-base": "libgcc-s1"}
+    made = package(tmp_path / "3.deb", gcc, {}, links)
+    with pytest.raises(debian_records.DebianError, match="none of the packages has"):
         debian_records.main(tmp_path / "out", [], [made])
 
 
