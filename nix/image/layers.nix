@@ -270,7 +270,7 @@ let
           if
             elem "${folder}${name}" (
               [
-                "cli.py"
+                "cli"
                 "instance"
                 "stack"
               ]

@@ -11,6 +11,10 @@ class Terminated(KeyboardInterrupt):
     """TERM or HUP came: the machine goes down, or the terminal is gone."""
 
 
+class Undone(KeyboardInterrupt):
+    """A command was interrupted, and has taken back what it had begun."""
+
+
 def catch() -> None:
     """Make TERM and HUP end us as Ctrl-C does, and keep an ignored SIGINT from the services."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dagma.door import token
+from dagma.errors import StackError
 from dagma.private import write_private
 from dagma.stack import topology
 from dagma.stack.layout import Layout
@@ -108,10 +109,18 @@ def secret(settings: Settings) -> str:
     return Layout.of(settings).token.read_text(encoding="ascii")
 
 
-def browse(service: str, settings: Settings) -> bool:
-    """Open a service in the user's browser; whether there is one.
+def browse(service: str, settings: Settings, needed: bool) -> None:
+    """Open a service in the user's browser.
 
     The browser's command line, which everybody sees, names a private file that leads there.
+
+    Args:
+        service: One of `PAGES`.
+        settings: Which address it has.
+        needed: The user has no other way to the page, such as the link in a terminal.
+
+    Raises:
+        StackError: It is needed, and there is no browser.
     """
     import webbrowser  # for this command only
 
@@ -122,4 +131,5 @@ def browse(service: str, settings: Settings) -> bool:
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
         f'<meta http-equiv="refresh" content="0;url={target}"><a href="{target}">{service}</a>\n',
     )
-    return webbrowser.open(page.as_uri())
+    if not webbrowser.open(page.as_uri()) and needed:
+        raise StackError("There is no browser here; in a terminal, `dagma open` shows the link.")

@@ -93,6 +93,15 @@ class Stack:
         if "postgres" not in running or not running["postgres"].healthy:
             raise NotRunning("PostgreSQL is not healthy; see `dagma status`.")
 
+    def require_healthy(self, service: str) -> None:
+        """Nothing, when a service runs and answers.
+
+        Raises:
+            NotRunning: It does not.
+        """
+        if service not in {one.name for one in self.status() if one.healthy}:
+            raise NotRunning(f"{service} is not healthy; see `dagma status`.")
+
     def status(self) -> list[Status]:
         """The services that were asked for; all that could be, when nothing runs."""
         try:

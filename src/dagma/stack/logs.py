@@ -7,10 +7,26 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO
 
+from dagma.errors import StackError
+from dagma.stack import topology
+from dagma.stack.layout import Layout
+
 #: Seconds between two looks for new lines.
 PERIOD = 0.2
 
 Show = Callable[[str, str], None]
+
+
+def of_services(layout: Layout, service: str | None) -> dict[str, Path]:
+    """The log of a service by its name, or those of all, for `tail` and `follow`.
+
+    Raises:
+        StackError: There is no such service.
+    """
+    known = [topology.INIT, *topology.SERVICES]
+    if service is not None and service not in known:
+        raise StackError(f"There is no service {service!r}; choose one of {', '.join(known)}.")
+    return {name: layout.log(name) for name in ([service] if service else known)}
 
 
 def tail(files: dict[str, Path], count: int, show: Show) -> None:

@@ -16,13 +16,14 @@ import threading
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from dagma.errors import CodeError, NotRunning
-from dagma.stack import location, source, started
+from dagma.errors import CodeError, DagmaError, NotRunning
+from dagma.stack import changes, location, source, started
 from dagma.stack.control import Stack
 
 #: Seconds without a change after which changes count as one: editors write a file in steps.
@@ -66,6 +67,59 @@ def reload(stack: Stack) -> None:
     finally:
         candidate.unlink(missing_ok=True)
     location.reload(stack.settings)
+
+
+class News(Protocol):
+    """Where a user reads of reloads."""
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+
+    def warn(self, *lines: str | None) -> None:
+        """Show those lines that there are so that they are noticed."""
+
+    def refused(self, error: DagmaError) -> None:
+        """Show why code was not loaded, after which others are tried."""
+
+
+def renew(stack: Stack, news: News) -> None:
+    """Reload, and say what else than the code has changed for it.
+
+    Raises:
+        NotRunning: There is no user code or no web interface running.
+        StackError: What has changed is for all services.
+        CodeError: The code does not load; what was loaded before goes on serving.
+    """
+    news.warn(source.untracked(source.checkout()))
+    with stack.alone(news.say):
+        found = changes.find(stack)
+        found.require_same_stack()
+        reload(stack)
+    taken = [name for name, services in found.settings.items() if started.USER_CODE in services]
+    news.say(f"Reloaded, with {', '.join(taken)} as set now." if taken else "Reloaded.")
+    news.warn(*changes.find(stack).lines())
+
+
+def keep_renewing(stack: Stack, news: News) -> None:
+    """Reload after each change of the code, for as long as the stack runs.
+
+    Raises:
+        NotRunning: The stack is not running, or not any more.
+        CodeError: The code cannot be watched.
+    """
+    folder, recursive = code_folder(stack)
+
+    def changed() -> None:
+        try:
+            renew(stack, news)
+        except NotRunning:
+            raise
+        except DagmaError as error:
+            news.refused(error)
+
+    watch(
+        stack, folder, recursive, lambda: news.say(f"Watching {folder}; Ctrl-C ends it."), changed
+    )
 
 
 def check(server: psutil.Process, candidate: Path) -> None:

@@ -35,7 +35,7 @@ from dagma.stack import (
     topology,
 )
 from dagma.stack.applications import Application, applications
-from dagma.stack.archive import Archive
+from dagma.stack.archive import Archive, opened
 from dagma.stack.backup import Say
 from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
@@ -52,6 +52,32 @@ ENDING = 120.0
 
 #: One directory of the state: where it is, and where its successor is built.
 Place = tuple[Path, Path]
+
+
+def restore(stack: Stack, path: Path, agree: Callable[[list[Path]], None], say: Say) -> str:
+    """Restore a backup, in place of what there is.
+
+    Args:
+        stack: The stack, stopped.
+        path: The archive.
+        agree: Asked before anything is written, with the directories that would be replaced; it
+            raises what ends the restore.
+        say: Told of the progress, and where the former state is kept.
+
+    Returns:
+        When the backup was written, in UTC, as ISO 8601.
+
+    Raises:
+        BackupError: The archive is not whole or does not fit, or the restore failed; the state is
+            as it was.
+    """
+    with opened(path) as archive:
+        check(stack, archive)
+        say(f"{len(archive.manifest.files)} files are whole.")
+        agree(occupied(stack))
+        for former in run(stack, archive, say):
+            say(f"The former state is kept in {former}; delete it when you like.")
+    return archive.manifest.created
 
 
 def check(stack: Stack, archive: Archive) -> None:

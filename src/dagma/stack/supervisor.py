@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,11 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all processes in order, and process-compose itself."""
         self._ask("POST", "/project/stop")
+
+    def attach(self) -> None:
+        """Show process-compose's own interface on this terminal until its user leaves it."""
+        command = ["process-compose", "--unix-socket", str(self._socket), "attach"]
+        subprocess.run(command, check=False)
 
     def _ask(self, method: str, path: str, timeout: float = ANSWER) -> dict[str, Any]:
         if len(os.fsencode(self._socket)) > LONGEST_SOCKET:  # `dagma up` says so; nobody can listen
