@@ -1,5 +1,6 @@
 """What tests of the running platform share, whether processes or containers serve it."""
 
+import atexit
 import json
 import random
 import socket
@@ -7,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -52,19 +54,48 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.1)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing uses, below those that systems give to outgoing connections."""
-    ports = []
-    for port in random.sample(range(20000, 32000), 200):
+def assignable_ports() -> range:
+    """Ports below those that the system gives to outgoing connections."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        first = 32768  # macOS has 49152
+    return range(max(1024, first - 12000), first)
+
+
+def free_ports(count: int, among: Sequence[int] | None = None) -> list[int]:
+    """Ports that nothing uses, and that no other process of tests is given while this one lives.
+
+    Args:
+        count: How many.
+        among: Which come into question; by default the assignable ones.
+    """
+    ports: list[int] = []
+    candidates = assignable_ports() if among is None else among
+    for port in random.sample(candidates, len(candidates)):
+        if len(ports) < count and _reserve(port):
+            ports.append(port)
+    if len(ports) < count:
+        pytest.fail("no free ports")
+    return ports
+
+
+def _reserve(port: int) -> bool:
+    """Take a port for this process, if it is free.
+
+    UDP has the same ports and none of our services uses it: so a socket of UDP is the sign that a
+    port is taken. The system lets one process have it, whoever runs it, and frees it at its end.
+    """
+    sign = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        sign.bind(("127.0.0.1", port))
         with socket.socket() as one:
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    pytest.fail("no free ports")
+            one.bind(("127.0.0.1", port))
+    except OSError:
+        sign.close()
+        return False
+    atexit.register(sign.close)
+    return True
 
 
 class Platform:

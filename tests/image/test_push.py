@@ -5,11 +5,11 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from platform_client import free_ports, wait_for
 from small_layouts import done, read, refused, small_layout
 
 from stored import Stored
@@ -51,9 +51,7 @@ def a_registry(folder, auth=None):
     """Run a registry with its data in a folder."""
     if not shutil.which("registry"):
         pytest.skip("no program `registry` on PATH: `nix develop` has it")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     config = {
         "version": 0.1,
         "http": {"addr": f"127.0.0.1:{port}"},
@@ -76,13 +74,12 @@ def a_registry(folder, auth=None):
 
 
 def wait(port, server, log):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
+    def answers():
+        assert server.poll() is None, f"the registry ended:\n{log.read_text()}"
         with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"the registry does not answer:\n{log.read_text()}")
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, 60, "the registry")
 
 
 @pytest.fixture

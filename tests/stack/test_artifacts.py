@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import time
 import urllib.error
 from contextlib import suppress
 from pathlib import Path
@@ -76,10 +75,8 @@ def test_own_code_without_an_io_manager_reads_pickles_in_one_place_only():
         assert (live.home / "dagster/storage/first").is_file()
         answer, sign = attack(live, str(live.home / "mlflow/artifacts/planted"), "second", "first")
         if answer["__typename"] == "LaunchRunSuccess":  # what is given is not used
-            deadline = time.monotonic() + 120
             query = "SELECT count(*) FROM runs WHERE status IN ('SUCCESS', 'FAILURE')"
-            while live.rows(query) != [(2,)] and time.monotonic() < deadline:
-                time.sleep(0.5)
+            wait_for(lambda: live.rows(query) == [(2,)], 120, "the end of both runs")
             assert live.rows("SELECT DISTINCT status FROM runs") == [("SUCCESS",)]
         assert not sign.exists()
         planted = {"pickle": {"path": str(live.home / "mlflow/artifacts/planted/first")}}

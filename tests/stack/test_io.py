@@ -3,12 +3,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import dagster as dg
 import pandas as pd
 import pytest
+from platform_client import wait_for
 
 from dagma.defs.io.postgres import PostgresIOManager
 
@@ -180,10 +180,11 @@ def test_readers_see_the_old_rows_or_the_new_ones(run, stack):
 
     reader = threading.Thread(target=read)
     reader.start()
+    wait_for(lambda: seen, 30, "the old rows")
     frames["plain"] = pd.DataFrame({"id": range(50_000, 120_000)})
     try:
         assert run(plain).success
-        time.sleep(0.2)
+        wait_for(lambda: (70_000, 50_000) in seen, 30, "the new rows")
     finally:
         done.set()
         reader.join()

@@ -1,3 +1,4 @@
+import importlib
 import os
 import shlex
 import subprocess
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dagma.cli import main
+from dagma import cli
+from dagma.cli import SUBJECTS, main
 from dagma.stack import daemons, location, settings, topology
 from dagma.stack.control import Stack, Status
 
@@ -170,6 +172,41 @@ def test_doctor_reports_one_line_per_finding(run):
 def test_the_command_line_does_not_import_what_is_slow(module):
     code = f"import sys, dagma.cli; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def imported(*arguments):
+    """The modules of Dagma, and of others that are slow, that a call of the command line imports."""
+    code = "import sys\nfrom dagma.cli import main\ntry: main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {name for name in done.stdout.splitlines()[-1].split() if name.startswith(OURS)}
+
+
+OURS = ("dagma.cli.", "dagma.stack.", "pydantic", "psutil")
+
+
+def test_help_needs_nothing_of_the_stack():
+    assert imported("--help") == {f"dagma.cli.{name}" for name in ("base", *SUBJECTS)}
+    assert imported("down", "--help") == {"dagma.cli.base", "dagma.cli.lifecycle"}
+
+
+def test_a_command_imports_its_own_file_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGMA_HOME", str(tmp_path / "home"))
+    found = {name for name in imported("logs") if name.startswith("dagma.cli.")}
+    assert found == {"dagma.cli.base", "dagma.cli.view"}
+
+
+def test_each_command_of_a_file_can_be_called():
+    """A file that is not in the list, or a function that is not, would be dead."""
+    names = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+    found = {}
+    for name in names - {"__init__", "__main__"}:
+        module = importlib.import_module(f"dagma.cli.{name}")
+        ends = [one for one in vars(module) if one.endswith("_command")]
+        found |= {name: {end.removesuffix("_command") for end in ends}} if ends else {}
+    assert found == {name: set(commands) for name, commands in SUBJECTS.items()}
+    assert all(command.name == name for name, command in main.commands.items())
 
 
 def test_version(run):

@@ -1,9 +1,29 @@
 import threading
-import time
+from pathlib import Path
 
 import pytest
+from platform_client import wait_for
 
 from dagma.stack import logs
+
+
+class Looked(type(Path())):
+    """A log that knows how often `follow` looked for more than it holds."""
+
+    looks = 0
+
+    def open(self, *arguments, **options):
+        self.looks += 1
+        return super().open(*arguments, **options)
+
+    def stat(self, **options):
+        self.looks += 1
+        return super().stat(**options)
+
+    def wait(self):
+        """Return when what was written before this call is read."""
+        before = self.looks
+        wait_for(lambda: self.looks > before + 1, 30, "two looks")
 
 
 class Enough(Exception):
@@ -43,29 +63,31 @@ def test_no_lines_are_no_lines(tmp_path):
 def test_follow_shows_new_lines_whole_and_through_rotation(tmp_path):
     log = tmp_path / "a.log"
     log.write_text("old\n")
+    watched = Looked(log)
 
     def change():
-        time.sleep(0.5)
+        watched.wait()
         with log.open("a") as file:
             file.write("ne")
             file.flush()
-            time.sleep(0.3)
+            watched.wait()
             file.write("w\n")
-        time.sleep(0.5)
+        watched.wait()
         log.rename(tmp_path / "a.log.1")
         log.write_text("rotated\n")
 
-    collect({"a": log}, change, [("a", "new"), ("a", "rotated")])
+    collect({"a": watched}, change, [("a", "new"), ("a", "rotated")])
 
 
 def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path):
     log = tmp_path / "a.log"
+    watched = Looked(log)
 
     def change():
-        time.sleep(0.5)
+        watched.wait()
         log.write_text("first\n")
 
-    collect({"a": log}, change, [("a", "first")])
+    collect({"a": watched}, change, [("a", "first")])
 
 
 def test_no_line_is_lost_between_the_last_ones_and_the_new(tmp_path):

@@ -3,11 +3,11 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from platform_client import wait_for
 
 from dagma.errors import CodeError, NotRunning
 from dagma.stack import reload, source, started
@@ -21,8 +21,7 @@ def server(tmp_path, monkeypatch):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     command = [sys.executable, "-c", "input()"]
     with psutil.Popen(command, cwd=tmp_path, env=environ, stdin=-1) as process:
-        while "DAGMA_CODE_MODULE" not in process.environ():
-            time.sleep(0.01)
+        wait_for(lambda: "DAGMA_CODE_MODULE" in process.environ(), 30, "its environment")
         yield psutil.Process(process.pid), tmp_path
         process.kill()
 

@@ -1,7 +1,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,14 +13,14 @@ from dagma import stopped
 @click.argument("how")
 def program(how):
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    print("ready", flush=True)
-    if how == "handles":
-        try:
+    try:
+        print("ready", flush=True)
+        if how in ("handles", "waits"):
             time.sleep(60)
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        if how == "handles":
             return
-    elif how == "waits":
-        time.sleep(60)
+        raise
     sys.exit(int(how))
 
 stopped.run(program)
@@ -33,7 +32,6 @@ def status(how: str, *, term: bool) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
         assert program.stdout
         assert program.stdout.readline() == b"ready\n"
-        time.sleep(0.1)
         if term:
             program.send_signal(signal.SIGTERM)
         return program.wait(30)

@@ -90,11 +90,7 @@ def main() -> None:
     Settings come from the environment and from .env in the current directory; .env.example lists
     them. State is kept in DAGMA_HOME (./.dagma).
     """
-    from dagma.stack import environment
-
     os.umask(private.UMASK)  # the services have it from us
-    for name in environment.exported_by_dagma(os.environ):
-        del os.environ[name]
     _own_programs_first()
 
 

@@ -24,11 +24,15 @@ UNHEALTHY = 3
 def stack() -> "Stack":
     """The stack that the environment and this directory's .env are about.
 
+    What a shell only has of `dagma env` is taken out of the environment: .env may say more by now.
+
     Raises:
         SettingsError: One of the settings is wrong.
     """
-    from dagma.stack import control, settings
+    from dagma.stack import control, environment, settings
 
+    for name in environment.exported_by_dagma(os.environ):
+        del os.environ[name]
     return control.Stack(settings.load(os.environ, Path.cwd()))
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from dagma.cli import base
-from dagma.stack.automation import Automation
-from dagma.stack.control import Status
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
+
+    from dagma.stack.automation import Automation
+    from dagma.stack.control import Status
 
 #: Characters that a name of a service has at least, and what is said of it.
 NAME, STATE = 10, 10
@@ -39,7 +40,7 @@ def columns(rows: Iterable[Sequence[str]], least: Sequence[int] = ()) -> list[st
     ]
 
 
-def services(found: Iterable[Status]) -> list[str]:
+def services(found: "Iterable[Status]") -> list[str]:
     """Services as they are, a line each."""
     rows = [
         (*_head(one), f"pid {one.pid or '-'}", f"restarts {one.restarts}", one.reason or one.url)
@@ -48,7 +49,7 @@ def services(found: Iterable[Status]) -> list[str]:
     return columns(rows, (NAME, STATE, len("pid 1234567"), len("restarts 123")))
 
 
-def automations(found: list[Automation]) -> list[str]:
+def automations(found: "list[Automation]") -> list[str]:
     """Schedules and sensors, a line each; further ticks are below the first."""
     if not found:
         return ["The code location has no schedules and no sensors."]
@@ -60,13 +61,13 @@ def automations(found: list[Automation]) -> list[str]:
     return columns(rows, (0, len("RUNNING")))
 
 
-def _head(status: Status) -> tuple[str, str]:
+def _head(status: "Status") -> tuple[str, str]:
     """A service's name, and what is said of it."""
     word = "healthy" if status.healthy else status.state
     return status.name, click.style(word, fg="green" if status.healthy else "red")
 
 
-def _became(done: list[tuple[Status, float]]) -> list[tuple[str, ...]]:
+def _became(done: "list[tuple[Status, float]]") -> list[tuple[str, ...]]:
     """The cells of services that have become healthy, and after how many seconds."""
     return [(*_head(one), f"{seconds:5.1f} s", one.reason or one.url) for one, seconds in done]
 
@@ -97,7 +98,7 @@ class Rows:
             self._live.__exit__(kind, error, trace)
             base.say(*columns(_became(self._done), (NAME, STATE)))
 
-    def add(self, status: Status, seconds: float) -> None:
+    def add(self, status: "Status", seconds: float) -> None:
         """A service has become healthy after so many seconds."""
         self._done.append((status, seconds))
         if self._live is None:
@@ -129,7 +130,7 @@ class Screen:
     say = staticmethod(base.say)
     warn = staticmethod(base.warn)
 
-    def services(self, found: Iterable[Status]) -> None:
+    def services(self, found: "Iterable[Status]") -> None:
         """Show services as they are."""
         base.say(*services(found))
 
