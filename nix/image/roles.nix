@@ -154,7 +154,7 @@ in
       DBT_MANIFEST = "/opt/dagster/dbt/manifest.json";
       MLFLOW_DISABLE_TELEMETRY = "true";
       # Where code binds no IO manager: pickles in one place, which run config cannot move.
-      DAGSTER_DEFAULT_IO_MANAGER_MODULE = "dagma.defs.io.files";
+      DAGSTER_DEFAULT_IO_MANAGER_MODULE = "dagma.kit.io.files";
       DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE = "pickles";
       # Seconds for calls under way after SIGTERM. Dagster's 60 are more than engines wait before
       # they kill (10 to 30).

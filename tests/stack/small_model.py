@@ -4,9 +4,9 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from dagma.defs.io import resources as io
-from dagma.defs.vectors import resources as vectors
 from dagma.defs.vectors.assets import ingredient_vectors, similar_ingredients
+from dagma.kit.io import resources as io
+from dagma.kit.vectors import resources as vectors
 
 
 class Model(dg.Config):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from platform_client import wait_for
 
-from dagma.defs.io.postgres import PostgresIOManager
+from dagma.kit.io.postgres import PostgresIOManager
 
 CUISINES = dg.DynamicPartitionsDefinition(name="cuisines")
 frames = {}
@@ -209,7 +209,7 @@ def test_two_writers_at_once_leave_the_rows_of_one(run, stack):
 WRITER = """
 import os, sys
 import dagster as dg, pandas as pd
-from dagma.defs.io import postgres
+from dagma.kit.io import postgres
 sent = postgres._copy
 def slowly(*arguments):
     sent(*arguments)

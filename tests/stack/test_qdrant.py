@@ -15,7 +15,7 @@ from live_stack import LONG, a_stack, wait_for
 from qdrant_client.common.version_check import is_compatible
 from qdrant_server import PROGRAM, needs_qdrant
 
-from dagma.defs.vectors.qdrant import QdrantResource
+from dagma.kit.vectors.qdrant import QdrantResource
 
 #: Of the code location in small_model.py.
 ASSETS = ("ingredient_embedding_model", "ingredient_vectors", "similar_ingredients")

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 from platform_client import CORPUS_TO_VECTORS_AND_MODELS
 
-from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
 from dagma.defs.vectors.collection import ALIAS, point_id
-from dagma.defs.vectors.qdrant import QdrantResource
+from dagma.kit.tracking.mlflow import MlflowResource, MlflowTrackingResource
+from dagma.kit.vectors.qdrant import QdrantResource
 
 #: Of recipes, the embedding and dbt.
 CHECKS = 6 + 1 + 7
@@ -104,9 +104,9 @@ def without_mlflow(stack):
 FAILS = """
 import sys
 import dagster as dg
-from dagma.defs.io.files import files
+from dagma.kit.io.files import files
 from dagma.defs.models.assets import train_model_stub
-from dagma.defs.models.tracking import MlflowTrackingResource
+from dagma.kit.tracking.mlflow import MlflowTrackingResource
 
 mlflow = MlflowTrackingResource(tracking_uri=sys.argv[1], unreachable="fail")
 with dg.DagsterInstance.ephemeral() as instance:
@@ -137,7 +137,7 @@ def test_with_mlflow_stopped_assets_warn_and_go_on_or_fail_as_set(stack, without
 DIES = """
 import os, signal, sys
 import dagster as dg
-from dagma.defs.models.tracking import MlflowResource, MlflowTrackingResource
+from dagma.kit.tracking.mlflow import MlflowResource, MlflowTrackingResource
 
 @dg.asset
 def training(context: dg.AssetExecutionContext, mlflow: MlflowResource):

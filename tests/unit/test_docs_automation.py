@@ -5,7 +5,7 @@ from pathlib import Path
 from dagma.cli import main
 from dagma.definitions import defs
 from dagma.defs.ingestion.inbox import UNFINISHED
-from dagma.defs.notifications.message import Message
+from dagma.kit.notifications.message import Message
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: (ROOT / f"docs/{name}.md").read_text() for name in ("ingestion", "schedules")}

@@ -42,10 +42,10 @@ def test_what_can_be_taken_over_is_there():
     }
     resources = [module.resources() for name, module in modules.items() if "resources" in name]
     assert [type(one) for one in resources] == [dg.Definitions] * 4
-    sensors = modules["dagma.defs.notifications.sensors"]
+    sensors = modules["dagma.kit.notifications.sensors"]
     names = re.findall(r"`(notify_\w+)`", PAGE)
     assert [type(getattr(sensors, name)) for name in names] == [dg.RunStatusSensorDefinition] * 2
-    assert modules["dagma.components"].Pipeline.from_file
+    assert modules["dagma.kit.pipeline"].Pipeline.from_file
 
 
 def test_the_page_is_under_two_screens():

@@ -33,7 +33,7 @@ def test_a_page_is_under_two_screens(page):
 
 
 def test_the_page_on_pipelines_lists_the_keys():
-    from dagma.components.pipeline import PipelineModel, Step
+    from dagma.kit.pipeline import PipelineModel, Step
 
     text = (ROOT / "docs/pipelines.md").read_text()
     keys = [*PipelineModel.model_fields, *Step.model_fields]

@@ -17,8 +17,8 @@ import pytest
 from dagma.defs.embedding import assets, packaging, quality
 from dagma.defs.embedding.assets import ingredient_embedding_model
 from dagma.defs.embedding.item2vec import Item2VecConfig, train
-from dagma.defs.io.parquet import ParquetIOManager
-from dagma.defs.models.tracking import MlflowStubResource, MlflowTrackingResource
+from dagma.kit.io.parquet import ParquetIOManager
+from dagma.kit.tracking.mlflow import MlflowStubResource, MlflowTrackingResource
 
 PAGE = (Path(__file__).parents[2] / "docs/embedding.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

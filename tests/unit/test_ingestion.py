@@ -12,8 +12,8 @@ from dagma.defs.ingestion.assets import skipped_share, source_ingredients, sourc
 from dagma.defs.ingestion.inbox import Inbox, Key
 from dagma.defs.ingestion.retention import RetentionConfig, expire_partitions
 from dagma.defs.ingestion.sensor import recipe_inbox
-from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.recipes.source import RecipesSource
+from dagma.kit.io.parquet import ParquetIOManager
 
 CORPUS = [{"id": 1, "ingredients": ["2 tomatoes", "feta"]}]
 OWN = {"processing", "archive", "failed"}

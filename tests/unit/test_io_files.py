@@ -5,8 +5,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from dagma.defs.closed import closed
-from dagma.defs.io.files import files, pickles
+from dagma.kit.closed import closed
+from dagma.kit.io.files import files, pickles
 
 
 class Planted:

@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from dagma.defs.io.parquet import ParquetIOManager, write_atomically
+from dagma.kit.io.parquet import ParquetIOManager, write_atomically
 
 KINDS = dg.StaticPartitionsDefinition(["a", "..", "x/../../y", "%2F", "été"])
 
@@ -148,7 +148,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy, pandas
-from dagma.defs.io.parquet import write_atomically
+from dagma.kit.io.parquet import write_atomically
 version = 0
 while True:
     version += 1

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from platform_client import wait_for
 
-from dagma.defs.models import origin, resources, tracking
 from dagma.defs.models.assets import train_model_stub
-from dagma.defs.models.tracking import MlflowResource, MlflowStubResource, MlflowTrackingResource
+from dagma.kit.tracking import mlflow as tracking
+from dagma.kit.tracking import origin, resources
+from dagma.kit.tracking.mlflow import MlflowResource, MlflowStubResource, MlflowTrackingResource
 from dagma.stack.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text()

@@ -25,12 +25,13 @@ from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 from webhook_server import a_webhook
 
-from dagma.defs.notifications import resources, sensors, webhook
-from dagma.defs.notifications.message import WECOM_LIMIT, Message
-from dagma.defs.notifications.schedules import watch_schedules
-from dagma.defs.notifications.sensors import notify_failure, notify_success, watch_corpus_size
-from dagma.defs.notifications.webhook import Webhook, WebhookError
+from dagma.defs.notifications.corpus import watch_corpus_size
 from dagma.instance import leases
+from dagma.kit.notifications import resources, sensors, webhook
+from dagma.kit.notifications.message import WECOM_LIMIT, Message
+from dagma.kit.notifications.schedules import watch_schedules
+from dagma.kit.notifications.sensors import notify_failure, notify_success
+from dagma.kit.notifications.webhook import Webhook, WebhookError
 
 MESSAGE = Message(
     "run_failure", "Run of x failed", "x", "1234567890", None, "why", "http://w/runs/1"

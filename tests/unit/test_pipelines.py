@@ -9,13 +9,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from dagma.components import Pipeline
-from dagma.components.pipeline import Step
-from dagma.components.run_config import WrongParam, fields
 from dagma.definitions import defs
-from dagma.defs.io.parquet import ParquetIOManager
-from dagma.defs.io.resources import resources as io_managers
 from dagma.defs.pipelines import files, functions
+from dagma.kit.io.parquet import ParquetIOManager
+from dagma.kit.io.resources import resources as io_managers
+from dagma.kit.pipeline import Pipeline, Step
+from dagma.kit.run_config import WrongParam, fields
 
 ROOT = Path(__file__).parents[2]
 GOOD = (files.FOLDER / "cuisines.yaml").read_text()
@@ -178,12 +177,35 @@ def test_a_mistake_in_a_defs_yaml_is_named_with_file_and_line(tmp_path):
     assert f"{path}:12, attributes.steps.total.inputs.second" in done.stderr, done.stderr[-2000:]
 
 
+def as_formerly(path):
+    """Write the component's name of before there was the kit, which files of teams have."""
+    text = path.read_text()
+    former = text.replace("type: dagma.kit.pipeline.Pipeline", "type: dagma.components.Pipeline")
+    assert former != text
+    path.write_text(former)
+    return former
+
+
+def test_a_file_with_the_components_former_name_still_loads(tmp_path):
+    shutil.copytree(ROOT / "src/dagma", tmp_path / "dagma")
+    as_formerly(tmp_path / "dagma/defs/pipelines/dice/defs.yaml")
+    code = "from dagma.definitions import defs; print(defs().resolve_job_def('dice').name)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "dice", done.stderr[-2000:]
+
+
 def dg_cli(*arguments, cwd=ROOT):
     return subprocess.run(["dg", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_dg_lists_the_component():
-    assert "dagma.components.Pipeline" in dg_cli("list", "components", "--json").stdout
+    assert "dagma.kit.pipeline.Pipeline" in dg_cli("list", "components", "--json").stdout
 
 
 def test_dg_checks_the_yaml(tmp_path):
@@ -191,7 +213,11 @@ def test_dg_checks_the_yaml(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     assert dg_cli("check", "yaml", cwd=tmp_path).returncode == 0
     path = tmp_path / "src/dagma/defs/pipelines/dice/defs.yaml"
-    path.write_text(path.read_text().replace("params", "parms"))
+    new = path.read_text()
+    as_formerly(path)
+    done = dg_cli("check", "yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path.write_text(new.replace("params", "parms"))
     done = dg_cli("check", "yaml", cwd=tmp_path)
     assert done.returncode == 1
     assert "dice/defs.yaml:8" in done.stdout + done.stderr

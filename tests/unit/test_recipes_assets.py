@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from dagma.definitions import defs
-from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.recipes import checks
 from dagma.defs.recipes.assets import normalized_recipes, raw_recipes
 from dagma.defs.recipes.source import RecipesSource
+from dagma.kit.io.parquet import ParquetIOManager
 
 CORPUS = [
     {"id": 1, "cuisine": "greek", "ingredients": ["2 cups chopped tomatoes", "salt | and pepper"]},

@@ -2,8 +2,9 @@ import dagster as dg
 import pytest
 
 from dagma.definitions import defs
-from dagma.defs.schedules import clock
+from dagma.defs.schedules.clock import NIGHTLY_AT, nightly
 from dagma.defs.schedules.nightly import nightly_retraining, retraining
+from dagma.kit import clock
 from dagma.stack import settings
 
 
@@ -13,22 +14,22 @@ def test_the_defaults_are_those_of_the_settings(monkeypatch):
     monkeypatch.delenv("DAGMA_SENSOR_INTERVAL", raising=False)
     table = settings.table()
     assert clock.zone() == table["DAGMA_TIMEZONE"].default
-    assert table["DAGMA_NIGHTLY_AT"].default == clock.NIGHTLY_AT
+    assert table["DAGMA_NIGHTLY_AT"].default == NIGHTLY_AT
     assert table["DAGMA_SENSOR_INTERVAL"].default == clock.sensor_interval()
-    assert clock.nightly() == "0 3 * * *"
+    assert nightly() == "0 3 * * *"
 
 
 def test_time_and_zone_come_from_the_settings(monkeypatch):
     monkeypatch.setenv("DAGMA_TIMEZONE", "Asia/Shanghai")
     monkeypatch.setenv("DAGMA_NIGHTLY_AT", "23:05")
-    assert (clock.zone(), clock.nightly()) == ("Asia/Shanghai", "5 23 * * *")
+    assert (clock.zone(), nightly()) == ("Asia/Shanghai", "5 23 * * *")
 
 
 @pytest.mark.parametrize("wrong", ["25:00", "3", "03:60", "3pm"])
 def test_a_wrong_time_is_a_sentence(monkeypatch, wrong):
     monkeypatch.setenv("DAGMA_NIGHTLY_AT", wrong)
     with pytest.raises(ValueError, match=r"DAGMA_NIGHTLY_AT is .* such as 03:00"):
-        clock.nightly()
+        nightly()
 
 
 def test_a_wrong_interval_is_a_sentence(monkeypatch):

@@ -16,10 +16,10 @@ import pytest
 from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_server import a_server, needs_qdrant, says
 
-from dagma.defs.io.parquet import ParquetIOManager
 from dagma.defs.vectors import assets, collection
 from dagma.defs.vectors.assets import ingredient_vectors, similar_ingredients
-from dagma.defs.vectors.qdrant import KEY, QdrantResource
+from dagma.kit.io.parquet import ParquetIOManager
+from dagma.kit.vectors.qdrant import KEY, QdrantResource
 
 # The embedded engine leaves to the garbage collector: SQLite connections of its first question to
 # SQLite and of dropped collections; all that it had opened when it found itself locked out.
@@ -290,7 +290,7 @@ def test_a_path_that_cannot_be_used_is_named(run, tmp_path):
 
 
 HOLDERS = {
-    "an asset": "from dagma.defs.vectors.qdrant import QdrantResource as R\n"
+    "an asset": "from dagma.kit.vectors.qdrant import QdrantResource as R\n"
     "with R(path=sys.argv[1]).connect(): hold()",
     "another program": "from qdrant_client import QdrantClient\n"
     "client = QdrantClient(path=sys.argv[1]); hold()",

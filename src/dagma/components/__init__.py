@@ -1,3 +1,3 @@
-"""Components that YAML files below `dagma/defs` can name; `dg list components` shows them."""
+"""The component by its former name, which YAML files of teams may have: `dagma.kit.pipeline` now."""
 
-from dagma.components.pipeline import Pipeline as Pipeline
+from dagma.kit.pipeline import Pipeline as Pipeline

@@ -2,17 +2,21 @@
 
 import dagster as dg
 
-from dagma.defs.closed import closed
-from dagma.defs.from_environment import from_environment
-from dagma.defs.io.files import files
 from dagma.defs.recipes.source import RecipesSource
+from dagma.kit.closed import closed
+from dagma.kit.from_environment import from_environment
+from dagma.kit.io import resources as io_managers
+from dagma.kit.io.files import files
+from dagma.kit.notifications import resources as notifications
+from dagma.kit.tracking import resources as tracking
+from dagma.kit.vectors import resources as vectors
 
 SOURCE_VARIABLE = "RECIPES_SOURCE"
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Bind the resources, the IO manager and the executor.
+    """Bind the resources, the IO managers and the executor.
 
     `files` writes below the instance's storage directory: `$DAGSTER_HOME/storage/`, or a temporary
     directory where DAGSTER_HOME is unset.
@@ -20,7 +24,7 @@ def resources() -> dg.Definitions:
     The steps run inside the run's own process: a process per step imports Dagster again each time,
     which takes longer than any step here.
     """
-    return dg.Definitions(
+    own = dg.Definitions(
         resources=closed(
             {
                 "io_manager": files,
@@ -29,3 +33,5 @@ def resources() -> dg.Definitions:
         ),
         executor=dg.in_process_executor,
     )
+    of_the_kit = (io_managers, notifications, tracking, vectors)
+    return dg.Definitions.merge(own, *(module.resources() for module in of_the_kit))

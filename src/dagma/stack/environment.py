@@ -24,7 +24,7 @@ _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 #: What Dagster stores outputs with where code binds no IO manager: pickles still, but in one place
 #: that run config cannot move.
 _IO_MANAGER = {
-    "DAGSTER_DEFAULT_IO_MANAGER_MODULE": "dagma.defs.io.files",
+    "DAGSTER_DEFAULT_IO_MANAGER_MODULE": "dagma.kit.io.files",
     "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE": "pickles",
 }
 

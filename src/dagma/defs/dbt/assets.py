@@ -4,7 +4,7 @@ import dagster as dg
 
 from dagma.defs.dbt.manifest import GROUP
 from dagma.defs.recipes import tidy
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 
 @dg.asset(

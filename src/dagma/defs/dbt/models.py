@@ -11,7 +11,7 @@ import dagster as dg
 
 from dagma.defs.dbt import manifest
 from dagma.defs.dbt.manifest import PROJECT, UNIQUE_ID, Manifest
-from dagma.defs.io.postgres import URL_VARIABLE, required_url
+from dagma.kit.io.postgres import URL_VARIABLE, required_url
 
 
 @dg.definitions

@@ -12,8 +12,8 @@ from dagma.defs.embedding.item2vec import Embedding, Epoch, Item2VecConfig, trai
 from dagma.defs.embedding.plot import picture
 from dagma.defs.embedding.quality import ENOUGH, Quality, cross_validate
 from dagma.defs.embedding.recipes import GROUP
-from dagma.defs.models.tracking import MlflowResource, TrackedRun
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
+from dagma.kit.tracking.mlflow import MlflowResource, TrackedRun
 
 CHECK = "better_than_popularity"
 ARTIFACT = "ingredient_vectors.parquet"

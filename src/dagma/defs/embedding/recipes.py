@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dagma.defs.recipes import tidy
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

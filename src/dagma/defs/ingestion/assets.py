@@ -12,12 +12,11 @@ from dagma.defs import resources as shared
 from dagma.defs.ingestion import resources as own
 from dagma.defs.ingestion.errors import InboxError
 from dagma.defs.ingestion.inbox import Inbox
-from dagma.defs.io import resources as io_managers
 from dagma.defs.recipes import report, tidy
 from dagma.defs.recipes.corpus import read_corpus
 from dagma.defs.recipes.errors import RecipesError
-from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.recipes.source import RecipesSource
+from dagma.kit.frame import DataFrame
 
 GROUP = "ingestion"
 #: The job that the sensor starts.
@@ -102,7 +101,7 @@ def source_ingredients(source_recipes: DataFrame) -> dg.Output[DataFrame]:
 @dg.definitions
 def ingestion() -> dg.Definitions:
     """The job `ingest_source`, with the assets that it makes as external ones."""
-    bound = [module.resources().resources for module in (shared, own, io_managers)]
+    bound = [module.resources().resources for module in (shared, own)]
     job = dg.define_asset_job(
         INGEST,
         selection=dg.AssetSelection.groups(GROUP),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from dagma.defs.ingestion.assets import sources
 from dagma.defs.ingestion.inbox import Inbox, Key
-from dagma.defs.schedules.clock import zone
+from dagma.kit.clock import zone
 
 DAYS, DRY_RUN = "DAGMA_RETENTION_DAYS", "DAGMA_RETENTION_DRY_RUN"
 

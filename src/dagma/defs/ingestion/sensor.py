@@ -10,8 +10,8 @@ from dagma.defs.ingestion.assets import INGEST, sources
 from dagma.defs.ingestion.errors import Refused
 from dagma.defs.ingestion.inbox import Inbox, Key, State, shown
 from dagma.defs.ingestion.resources import default_status
-from dagma.defs.run_errors import failed_checks, reason
-from dagma.defs.schedules.clock import sensor_interval
+from dagma.kit.clock import sensor_interval
+from dagma.kit.run_errors import failed_checks, reason
 
 #: Seconds after which a tick takes no further file; Dagster ends a tick after 60.
 PATIENCE = 20.0

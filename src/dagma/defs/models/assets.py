@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagma.defs.models.tracking import MlflowResource
+from dagma.kit.tracking.mlflow import MlflowResource
 
 GROUP = "models"
 N_ESTIMATORS = 10

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from dagma.defs.preview import markdown_table
+from dagma.kit.preview import markdown_table
 
 GROUP = "numbers"
 

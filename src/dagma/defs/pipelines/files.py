@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagma.components import Pipeline
+from dagma.kit.pipeline import Pipeline
 
 FOLDER = Path(__file__).parent
 

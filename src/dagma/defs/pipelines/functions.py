@@ -4,7 +4,7 @@ import random
 import warnings
 from collections.abc import Sequence
 
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 
 def split_by_cuisine(recipes: DataFrame) -> dict[str, DataFrame]:

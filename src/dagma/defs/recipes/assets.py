@@ -6,8 +6,8 @@ import dagster as dg
 
 from dagma.defs.recipes import report, tidy
 from dagma.defs.recipes.errors import RecipesError
-from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.recipes.source import RecipesSource
+from dagma.kit.frame import DataFrame
 
 GROUP = "recipes"
 

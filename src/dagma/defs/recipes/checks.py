@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 ASSET = "normalized_recipes"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from dagma.defs.preview import markdown_table
+from dagma.kit.preview import markdown_table
 
 SKIPPED_ROWS = 5
 

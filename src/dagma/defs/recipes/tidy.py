@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from dagma.defs.recipes.corpus import Corpus
-from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.recipes.normalize import normalize
+from dagma.kit.frame import DataFrame
 
 type Columns = dict[str, tuple[str, str]]
 

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from dagma.defs.schedules.clock import nightly, zone
+from dagma.defs.schedules.clock import nightly
+from dagma.kit.clock import zone
 
 #: What is downstream is found when the definitions are loaded, so new assets take part.
 retraining = dg.define_asset_job(

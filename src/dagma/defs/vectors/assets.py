@@ -4,10 +4,10 @@ import dagster as dg
 from pydantic import Field
 
 from dagma.defs.embedding import plot
-from dagma.defs.preview import markdown_table
-from dagma.defs.recipes.frame import DataFrame
 from dagma.defs.vectors import collection
-from dagma.defs.vectors.qdrant import QdrantResource
+from dagma.kit.frame import DataFrame
+from dagma.kit.preview import markdown_table
+from dagma.kit.vectors.qdrant import QdrantResource
 
 GROUP = "vectors"
 

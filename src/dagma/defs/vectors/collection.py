@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, field_validator
 
-from dagma.defs.preview import frame_metadata
 from dagma.files import written_whole
+from dagma.kit.preview import frame_metadata
 
 if TYPE_CHECKING:
     from upath import UPath

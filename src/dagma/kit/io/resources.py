@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from dagma.defs.closed import closed
-from dagma.defs.from_environment import from_environment
-from dagma.defs.io.files import pickles
-from dagma.defs.io.parquet import ParquetIOManager
-from dagma.defs.io.postgres import URL_VARIABLE, PostgresIOManager
+from dagma.kit.closed import closed
+from dagma.kit.from_environment import from_environment
+from dagma.kit.io.files import pickles
+from dagma.kit.io.parquet import ParquetIOManager
+from dagma.kit.io.postgres import URL_VARIABLE, PostgresIOManager
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Bind the IO managers that assets name; the default one is ../resources.py's.
+    """Bind the IO managers that assets name; the default one, `io_manager`, is for you to choose.
 
     Where the variable is unset, only the assets that need the database fail, with a sentence.
     """

@@ -14,7 +14,7 @@ from dagster_shared.yaml_utils import parse_yaml_with_source_position
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dagma.components.run_config import WrongParam, dagster_type, fields
+from dagma.kit.run_config import WrongParam, dagster_type, fields
 
 #: The output of a step that names none; it is Dagster's own default.
 RESULT = "result"

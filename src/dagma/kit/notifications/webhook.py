@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from dagma.defs.notifications.message import Message
+from dagma.kit.notifications.message import Message
 
 if TYPE_CHECKING:
     import requests

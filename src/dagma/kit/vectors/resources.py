@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from dagma.defs.closed import closed
-from dagma.defs.from_environment import from_environment
-from dagma.defs.vectors.qdrant import QdrantResource
+from dagma.kit.closed import closed
+from dagma.kit.from_environment import from_environment
+from dagma.kit.vectors.qdrant import QdrantResource
 
 
 @dg.definitions

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from dagma.defs.notifications.message import Message
-from dagma.defs.notifications.resources import default_status
-from dagma.defs.notifications.webhook import Webhook, WebhookError
-from dagma.defs.schedules.clock import sensor_interval
+from dagma.kit.clock import sensor_interval
+from dagma.kit.notifications.message import Message
+from dagma.kit.notifications.resources import default_status
+from dagma.kit.notifications.webhook import Webhook, WebhookError
 
 #: Seconds after its time at which a schedule is late: the daemon was down, or had too much to do.
 LATE = 600.0

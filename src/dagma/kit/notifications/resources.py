@@ -4,8 +4,8 @@ import os
 
 import dagster as dg
 
-from dagma.defs.closed import closed
-from dagma.defs.notifications.webhook import Webhook
+from dagma.kit.closed import closed
+from dagma.kit.notifications.webhook import Webhook
 
 #: Field of the resource -> environment variable. The stack sets the file, never the address.
 VARIABLES = {

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from dagma.defs.models import origin, store
-from dagma.defs.models.origin import DAGSTER_ASSET, DAGSTER_RUN_ID
-from dagma.defs.recipes.frame import DataFrame
+from dagma.kit.frame import DataFrame
+from dagma.kit.tracking import origin, store
+from dagma.kit.tracking.origin import DAGSTER_ASSET, DAGSTER_RUN_ID
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

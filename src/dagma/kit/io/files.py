@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dagma.defs.io.parquet import ParquetFiles, write_atomically
 from dagma.files import written_whole
+from dagma.kit.io.parquet import ParquetFiles, write_atomically
 
 if TYPE_CHECKING:
     from upath import UPath

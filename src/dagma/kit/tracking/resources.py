@@ -4,9 +4,9 @@ import os
 
 import dagster as dg
 
-from dagma.defs.closed import closed
-from dagma.defs.from_environment import from_environment
-from dagma.defs.models.tracking import (
+from dagma.kit.closed import closed
+from dagma.kit.from_environment import from_environment
+from dagma.kit.tracking.mlflow import (
     EXPERIMENT,
     MlflowResource,
     MlflowStubResource,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from dagma.defs.preview import frame_metadata
+from dagma.kit.preview import frame_metadata
 
 if TYPE_CHECKING:
     from pandas import DataFrame

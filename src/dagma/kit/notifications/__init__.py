@@ -1,0 +1,1 @@
+"""Notifications: how runs ended, told to a webhook."""
