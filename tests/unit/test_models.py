@@ -57,15 +57,15 @@ def messages(instance, result):
     return [entry.user_message for entry in instance.all_logs(result.run_id)]
 
 
-@pytest.mark.parametrize("value", ["1", "true", "yes", "True", "YES"])
+@pytest.mark.parametrize("value", ["1", "true", "yes", "on", "True", "YES"])
 def test_tracking_is_chosen_by_the_setting(clean, value):
     clean.setenv("MLFLOW_USE_TRACKING", value)
     clean.setenv("MLFLOW_TRACKING_URI", "http://m:1")
     assert isinstance(resources.chosen(), MlflowTrackingResource)
 
 
-@pytest.mark.parametrize("value", ["", "0", "false", "no", "on"])
-def test_anything_else_is_the_stub(clean, value):
+@pytest.mark.parametrize("value", ["", "0", "false", "no", "off"])
+def test_without_it_is_the_stub(clean, value):
     clean.setenv("MLFLOW_USE_TRACKING", value)
     assert isinstance(resources.chosen(), MlflowStubResource)
 

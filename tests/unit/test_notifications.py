@@ -412,7 +412,7 @@ def test_a_wecom_message_is_cut_to_what_fits_and_keeps_its_link():
 
 @pytest.mark.parametrize("name", ["DAGMA_WEBHOOK_URL", "DAGMA_WEBHOOK_URL_FILE"])
 def test_the_sensors_are_on_only_where_there_is_a_webhook(monkeypatch, name):
-    for variable in resources.VARIABLES.values():
+    for variable in resources.ADDRESSES:
         monkeypatch.delenv(variable, raising=False)
     assert resources.default_status() == dg.DefaultSensorStatus.STOPPED
     monkeypatch.setenv(name, "x")

@@ -9,7 +9,7 @@ PACKAGE = Path(dagma.__file__).parent
 #: The rooms of `dagma`, from the ground up: each imports only what stands in a line above its own.
 FLOORS = [
     {"errors", "files", "interrupts", "lock", "mlflow_artifacts", "stopped"},
-    {"private"},
+    {"private", "values"},
     {"databases"},
     {"door", "instance"},
     {"code_server", "run_worker"},

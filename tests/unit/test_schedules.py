@@ -2,8 +2,9 @@ import dagster as dg
 import pytest
 
 from dagma.definitions import defs
-from dagma.defs.schedules.clock import NIGHTLY_AT, nightly
+from dagma.defs.schedules.clock import nightly
 from dagma.defs.schedules.nightly import nightly_retraining, retraining
+from dagma.errors import SettingsError
 from dagma.kit import clock
 from dagma.stack import settings
 
@@ -14,8 +15,8 @@ def test_the_defaults_are_those_of_the_settings(monkeypatch):
     monkeypatch.delenv("DAGMA_SENSOR_INTERVAL", raising=False)
     table = settings.table()
     assert clock.zone() == table["DAGMA_TIMEZONE"].default
-    assert table["DAGMA_NIGHTLY_AT"].default == NIGHTLY_AT
     assert table["DAGMA_SENSOR_INTERVAL"].default == clock.sensor_interval()
+    assert table["DAGMA_NIGHTLY_AT"].default == "03:00"
     assert nightly() == "0 3 * * *"
 
 
@@ -28,13 +29,16 @@ def test_time_and_zone_come_from_the_settings(monkeypatch):
 @pytest.mark.parametrize("wrong", ["25:00", "3", "03:60", "3pm"])
 def test_a_wrong_time_is_a_sentence(monkeypatch, wrong):
     monkeypatch.setenv("DAGMA_NIGHTLY_AT", wrong)
-    with pytest.raises(ValueError, match=r"DAGMA_NIGHTLY_AT is .* such as 03:00"):
+    said = (
+        r"^DAGMA_NIGHTLY_AT is .* in the environment, but it must be a time from 00:00 to 23:59\.$"
+    )
+    with pytest.raises(SettingsError, match=said):
         nightly()
 
 
 def test_a_wrong_interval_is_a_sentence(monkeypatch):
     monkeypatch.setenv("DAGMA_SENSOR_INTERVAL", "often")
-    with pytest.raises(ValueError, match=r"DAGMA_SENSOR_INTERVAL is 'often'"):
+    with pytest.raises(SettingsError, match=r"^DAGMA_SENSOR_INTERVAL is 'often' .* whole number"):
         clock.sensor_interval()
 
 

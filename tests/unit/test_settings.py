@@ -1,5 +1,6 @@
 import pytest
 
+from dagma import values
 from dagma.errors import DagmaError, SettingsError
 from dagma.stack import settings
 
@@ -159,7 +160,9 @@ def test_an_unreadable_file_is_one_sentence(tmp_path, content):
 
 
 def test_every_setting_says_what_it_may_be():
-    texts = {name: settings._allowed(info) for name, info in settings.table().items()}
+    texts = {
+        name: values.allowed(info.rebuild_annotation()) for name, info in settings.table().items()
+    }
     assert "something else" not in texts.values()
 
 

@@ -2,12 +2,13 @@
 
 import dagster as dg
 
+from dagma import values
 from dagma.defs.recipes.source import RecipesSource
 from dagma.kit.closed import closed
-from dagma.kit.from_environment import from_environment
 from dagma.kit.io import resources as io_managers
 from dagma.kit.io.files import files
 from dagma.kit.notifications import resources as notifications
+from dagma.kit.settings import from_environment
 from dagma.kit.tracking import resources as tracking
 from dagma.kit.vectors import resources as vectors
 
@@ -28,7 +29,9 @@ def resources() -> dg.Definitions:
         resources=closed(
             {
                 "io_manager": files,
-                "recipes_source": RecipesSource(path=from_environment(SOURCE_VARIABLE)),
+                "recipes_source": RecipesSource(
+                    path=from_environment(SOURCE_VARIABLE, values.Text)
+                ),
             }
         ),
         executor=dg.in_process_executor,

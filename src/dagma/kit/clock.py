@@ -1,23 +1,24 @@
 """Time zone of the schedules and rhythm of the sensors, from the settings."""
 
-import os
+from dagma import values
+from dagma.kit.settings import setting
 
-#: As in the table of settings.
-ZONE, SENSOR_INTERVAL = "UTC", 30
+__all__ = ["sensor_interval", "zone"]
 
 
 def zone() -> str:
-    """The time zone that DAGMA_TIMEZONE names; Dagster refuses one that there is not."""
-    return os.environ.get("DAGMA_TIMEZONE") or ZONE
+    """The time zone that DAGMA_TIMEZONE names.
+
+    Raises:
+        SettingsError: There is none of that name.
+    """
+    return setting("DAGMA_TIMEZONE", values.Zone, "UTC")
 
 
 def sensor_interval() -> int:
-    """Seconds between two ticks of a sensor.
+    """Seconds between two ticks of a sensor: DAGMA_SENSOR_INTERVAL.
 
     Raises:
-        ValueError: DAGMA_SENSOR_INTERVAL is no whole number.
+        SettingsError: It is no whole number, or out of bounds.
     """
-    seconds = os.environ.get("DAGMA_SENSOR_INTERVAL") or str(SENSOR_INTERVAL)
-    if not seconds.isdecimal():
-        raise ValueError(f"DAGMA_SENSOR_INTERVAL is {seconds!r}, but it must be a whole number.")
-    return int(seconds)
+    return setting("DAGMA_SENSOR_INTERVAL", values.Seconds, 30)

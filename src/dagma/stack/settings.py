@@ -5,7 +5,6 @@ Values are literal: ``$`` has no meaning. ``.env.example``, ``docs/settings.md``
 are made from this table or compared with it by a test.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 
+from dagma import values
 from dagma.errors import SettingsError
-from dagma.stack import dotenv_file, values
+from dagma.stack import dotenv_file
 
 
 def _setting(name: str, default: object, help_: str, shown: str | None = None) -> Any:  # noqa: ANN401 - what pydantic's Field returns, so that any type can be declared
@@ -293,8 +293,6 @@ class Settings(BaseModel):
         return ["backup", *prune] if self.backup_daily else prune
 
 
-#: Characters of a wrong value that its sentence shows.
-_SHOWN = 200
 #: Who takes a changed setting while the stack runs: no service, since every command reads it; none
 #: by itself, since it is for all of them or stands in the topology; or some. The others are assets'.
 AT_ONCE: tuple[str, ...] = ()
@@ -454,26 +452,8 @@ def _validated(given: Mapping[str, str], origin: Mapping[str, str]) -> Settings:
 
 
 def _sentence(name: str, value: str, where: str) -> str:
-    info = table()[name]
-    value = re.sub(r"//[^/@]*@", "//***@", value)
-    value = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}..."
-    shown = "has a value (not shown)" if name in secrets() else f"is {value!r}"
-    return f"{name} {shown} {where}, but it must be {_allowed(info)}."
-
-
-def _allowed(info: FieldInfo) -> str:
-    """The `Allowed` of a field; that of ``X | None`` sits inside the union."""
-    for item in (*info.metadata, *_nested_metadata(info.annotation)):
-        if isinstance(item, values.Allowed):
-            return item.text
-    return "something else"
-
-
-def _nested_metadata(annotation: object) -> tuple[Any, ...]:
-    nested: tuple[Any, ...] = ()
-    for part in getattr(annotation, "__args__", ()):
-        nested += tuple(getattr(part, "__metadata__", ()))
-    return nested
+    kind = table()[name].rebuild_annotation()
+    return values.refusal(name, kind, value, where, secret=name in secrets())
 
 
 def _check_together(settings: Settings) -> None:

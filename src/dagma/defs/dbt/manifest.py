@@ -6,7 +6,6 @@ compares the two.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+
+from dagma import values
+from dagma.kit.settings import setting
 
 PROJECT = Path(__file__).parent / "project"
 VARIABLE = "DBT_MANIFEST"
@@ -26,8 +28,8 @@ type Node = Mapping[str, Any]
 
 def find() -> Path | None:
     """The manifest that the environment names, or that `dbt parse` left in the project; or None."""
-    named = os.environ.get(VARIABLE)
-    path = Path(named) if named else PROJECT / "target/manifest.json"
+    named: Path | None = setting(VARIABLE, values.Directory, None)
+    path = named or PROJECT / "target/manifest.json"
     return path if named or path.exists() else None
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import dagster as dg
 
+from dagma import values
 from dagma.defs.dbt import manifest
 from dagma.defs.dbt.manifest import PROJECT, UNIQUE_ID, Manifest
 from dagma.kit.io.postgres import URL_VARIABLE, required_url
+from dagma.kit.settings import setting
 
 
 @dg.definitions
@@ -72,7 +74,7 @@ def _connection_of_dbt() -> Iterator[None]:
     """The environment that profiles.yml reads, from DAGMA_ANALYTICS_URL."""
     from sqlalchemy import make_url
 
-    parts = make_url(required_url(os.environ.get(URL_VARIABLE)))
+    parts = make_url(required_url(setting(URL_VARIABLE, values.DatabaseUrl, "")))
     given = {
         "DBT_POSTGRES_HOST": parts.host,
         "DBT_POSTGRES_PORT": str(parts.port or 5432),

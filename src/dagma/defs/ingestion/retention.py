@@ -1,14 +1,15 @@
 """Removal of partitions of the inbox that are older than a setting allows."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
+from dagma import values
 from dagma.defs.ingestion.assets import sources
 from dagma.defs.ingestion.inbox import Inbox, Key
 from dagma.kit.clock import zone
+from dagma.kit.settings import given, setting
 
 DAYS, DRY_RUN = "DAGMA_RETENTION_DAYS", "DAGMA_RETENTION_DRY_RUN"
 
@@ -21,9 +22,10 @@ class RetentionConfig(dg.Config):
 
 
 def from_environment() -> RetentionConfig:
-    """The settings as the default configuration; pydantic reads numbers and flags from text."""
-    found = {"days": os.environ.get(DAYS), "dry_run": os.environ.get(DRY_RUN)}
-    return RetentionConfig(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]
+    """The settings as the default configuration."""
+    return RetentionConfig(
+        days=setting(DAYS, values.Days, 365), dry_run=setting(DRY_RUN, values.Flag, default=True)
+    )
 
 
 #: The sensor holds the inbox for some seconds at a tick.
@@ -71,8 +73,6 @@ expire_daily = dg.ScheduleDefinition(
     execution_timezone=zone(),
     description="Reports, or removes, partitions of the inbox past DAGMA_RETENTION_DAYS.",
     default_status=(
-        dg.DefaultScheduleStatus.RUNNING
-        if os.environ.get(DAYS)
-        else dg.DefaultScheduleStatus.STOPPED
+        dg.DefaultScheduleStatus.RUNNING if given(DAYS) else dg.DefaultScheduleStatus.STOPPED
     ),
 )

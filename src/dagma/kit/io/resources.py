@@ -2,11 +2,12 @@
 
 import dagster as dg
 
+from dagma import values
 from dagma.kit.closed import closed
-from dagma.kit.from_environment import from_environment
 from dagma.kit.io.files import pickles
 from dagma.kit.io.parquet import ParquetIOManager
 from dagma.kit.io.postgres import URL_VARIABLE, PostgresIOManager
+from dagma.kit.settings import from_environment
 
 
 @dg.definitions
@@ -20,7 +21,9 @@ def resources() -> dg.Definitions:
             {
                 "parquet_io_manager": ParquetIOManager(),
                 "pickle_io_manager": pickles,
-                "postgres_io_manager": PostgresIOManager(url=from_environment(URL_VARIABLE)),
+                "postgres_io_manager": PostgresIOManager(
+                    url=from_environment(URL_VARIABLE, values.DatabaseUrl)
+                ),
             }
         )
     )

@@ -10,6 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from dagma import values
+from dagma.kit.settings import setting
+
 #: Tags of an MLflow run.
 DAGSTER_RUN_ID = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset"
@@ -37,7 +40,7 @@ def tags(context: dg.AssetExecutionContext) -> dict[str, str]:
         "mlflow.user": user(context.run),
         "mlflow.source.git.commit": commit(_code(context)),
     }
-    if base := os.environ.get(PUBLIC_URL, "").rstrip("/"):
+    if base := setting(PUBLIC_URL, values.Url, "").rstrip("/"):
         url = f"{base}/runs/{context.run.run_id}"
         # MLflow renders the description as Markdown; a tag alone would be no link.
         found |= {DAGSTER_URL: url, "mlflow.note.content": f"[Run in Dagster]({url}) of `{asset}`"}

@@ -1,19 +1,16 @@
 """Which tracking the assets get: MLFLOW_USE_TRACKING decides."""
 
-import os
-
 import dagster as dg
 
+from dagma import values
 from dagma.kit.closed import closed
-from dagma.kit.from_environment import from_environment
+from dagma.kit.settings import from_environment, setting
 from dagma.kit.tracking.mlflow import (
     EXPERIMENT,
     MlflowResource,
     MlflowStubResource,
     MlflowTrackingResource,
 )
-
-YES = frozenset({"1", "true", "yes"})
 
 
 @dg.definitions
@@ -23,13 +20,13 @@ def resources() -> dg.Definitions:
 
 
 def chosen() -> MlflowResource:
-    """The server when MLFLOW_USE_TRACKING is 1, true or yes; the stub otherwise."""
-    if os.environ.get("MLFLOW_USE_TRACKING", "").lower() not in YES:
+    """The server when MLFLOW_USE_TRACKING is true; the stub otherwise."""
+    if not setting("MLFLOW_USE_TRACKING", values.Flag, default=False):
         return MlflowStubResource()
     return MlflowTrackingResource.model_validate(
         {
-            "tracking_uri": from_environment("MLFLOW_TRACKING_URI"),
-            "experiment": from_environment("MLFLOW_EXPERIMENT", EXPERIMENT),
-            "unreachable": os.environ.get("DAGMA_MLFLOW_UNREACHABLE", "stub"),
+            "tracking_uri": from_environment("MLFLOW_TRACKING_URI", values.Text),
+            "experiment": from_environment("MLFLOW_EXPERIMENT", values.Text, EXPERIMENT),
+            "unreachable": setting("DAGMA_MLFLOW_UNREACHABLE", values.Unreachable, "stub"),
         }
     )

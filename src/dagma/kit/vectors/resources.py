@@ -2,13 +2,15 @@
 
 import dagster as dg
 
+from dagma import values
 from dagma.kit.closed import closed
-from dagma.kit.from_environment import from_environment
+from dagma.kit.settings import from_environment
 from dagma.kit.vectors.qdrant import QdrantResource
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
     """Bind `qdrant` by the environment."""
-    url, path = (from_environment(name) for name in ("QDRANT_URL", "QDRANT_PATH"))
+    url = from_environment("QDRANT_URL", values.Url)
+    path = from_environment("QDRANT_PATH", values.Directory)
     return dg.Definitions(resources=closed({"qdrant": QdrantResource(url=url, path=path)}))

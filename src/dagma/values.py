@@ -1,13 +1,22 @@
-"""What the values of settings may be: types that check, and say so in a sentence."""
+"""What the values of settings may be: types that check, and say so in a sentence.
+
+The stack's table of settings and the kit, by which code locations read them, take them from here.
+"""
 
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from dagma.errors import SettingsError
+
+#: Characters of a wrong value that its sentence shows.
+SHOWN = 200
 
 
 class Allowed(NamedTuple):
@@ -135,3 +144,43 @@ WebhookFormat = Annotated[Literal["json", "slack", "wecom"], Allowed("json, slac
 Switch = Annotated[Literal["on", "off", "auto"], Allowed("on, off or auto")]
 Unreachable = Annotated[Literal["stub", "fail"], Allowed("stub or fail")]
 Packages = Annotated[Literal["auto", "nixpkgs", "registry"], Allowed("auto, nixpkgs or registry")]
+
+
+def checked(name: str, kind: Any, value: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - of any type
+    """The value of an environment variable as its kind has it.
+
+    Args:
+        name: Of the variable.
+        kind: One of the types above.
+        value: The text.
+        secret: Whether it is never shown.
+
+    Raises:
+        SettingsError: It is of another kind.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        said = refusal(name, kind, value, "in the environment", secret=secret)
+        raise SettingsError(said) from None
+
+
+def refusal(name: str, kind: object, value: str, where: str, *, secret: bool) -> str:
+    """The sentence about a value that is none of its kind; passwords in URLs are left out."""
+    value = re.sub(r"//[^/@]*@", "//***@", value)
+    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
+    shown = "has a value (not shown)" if secret else f"is {value!r}"
+    return f"{name} {shown} {where}, but it must be {allowed(kind)}."
+
+
+def allowed(kind: object) -> str:
+    """What a value of a kind may be; of ``X | None`` the sentence sits inside the union."""
+    return next(_texts(kind), "something else")
+
+
+def _texts(kind: object) -> Iterator[str]:
+    for part in get_args(kind):
+        if isinstance(part, Allowed):
+            yield part.text
+        else:
+            yield from _texts(part)
