@@ -32,9 +32,9 @@ EDITED = "src/dagma/defs/recipes/normalize.py"
 BUMPED = "smart-open"
 #: What our images leave out of the package: the code that runs a stack.
 NOT_SERVED = ("cli.py", "stack", "__pycache__")
-#: Image of the peer -> dependency groups, as uv.lock and lock.json name them.
+#: Image of the peer -> dependency groups and extras, as uv.lock and lock.json name them.
 PEER_IMAGES = {
-    "user-code": ["dagma"],
+    "user-code": ["dagma", "mlflow", "parquet", "postgres", "qdrant", "example"],
     "dagster": ["webserver", "daemon"],
     "mlflow": ["mlflow-server"],
 }

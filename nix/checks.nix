@@ -186,6 +186,13 @@ in
     ${python.mlflow-server}/bin/python -P ${./python/check_bytecode.py} mlflow.server.fastapi_app
   '';
 
+  # User code without the example: the kit is whole, and none of the example's packages is there.
+  kit = inCheckout "kit" [ ] { } ''
+    check() { "$1/bin/python" -P ${./python/check_kit.py} ${toString python.ofExample}; }
+    check ${python.user-code-without-example}
+    if check ${python.user-code}; then exit 1; fi
+  '';
+
   # Every output of both package sets evaluates, for every system.
   evaluation = import ./evaluation.nix { inherit pkgs source; };
 

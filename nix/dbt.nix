@@ -7,7 +7,7 @@
 }:
 pkgs.runCommand "dbt-manifest.json"
   {
-    nativeBuildInputs = [ (python.environment "dbt" [ "dagma" ]) ];
+    nativeBuildInputs = [ (python.environment "dbt" [ "example" ]) ];
     project = ../src/dagma/defs/dbt/project;
     DBT_SEND_ANONYMOUS_USAGE_STATS = "false";
     # nixpkgs' builders point both at a file that does not exist.

@@ -41,7 +41,12 @@ let
 
   outputs = {
     packages = {
-      inherit (python) user-code webserver mlflow-server;
+      inherit (python)
+        user-code
+        user-code-without-example
+        webserver
+        mlflow-server
+        ;
       inherit (stack) dagma;
       default = stack.dagma;
     }

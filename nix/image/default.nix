@@ -137,7 +137,7 @@ let
             };
           };
           roles = builtins.mapAttrs (role: image: {
-            inherit (image) group;
+            inherit (image) groups;
             layers = layersOf role;
             application = if role == "user-code" then application else [ ];
             data = lib.optional (role == "user-code") {

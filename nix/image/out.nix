@@ -13,11 +13,7 @@
 }:
 let
   signing = builtins.concatStringsSep ":" (
-    map (name: "${python.wheels.${name}}/lib/python3.13/site-packages") [
-      "cffi"
-      "cryptography"
-      "pycparser"
-    ]
+    map (name: "${python.wheels.${name}}/lib/python3.13/site-packages") (python.closure [ "signing" ])
   );
   ours = "--layout ${image} --sbom ${sbom}";
   modules = builtins.path {

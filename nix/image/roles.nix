@@ -1,4 +1,4 @@
-# What each image is: its dependency group, what it runs, and the size that it may have.
+# What each image is: its dependency groups, what it runs, and the size that it may have.
 #
 # The entry point is process 1 alone: Dagster's Helm chart and run launchers, which pass whole commands,
 # get what they ask for.
@@ -20,9 +20,9 @@ let
 
   role =
     {
-      # The role's name and its dependency group in pyproject.toml.
+      # The role's name, and its dependency groups and extras in pyproject.toml.
       name,
-      group,
+      groups,
       title,
       # What it does, in one line.
       description,
@@ -41,7 +41,7 @@ let
       budget,
     }:
     let
-      linked = python.environment "image-${name}" [ group ];
+      linked = python.environment "image-${name}" groups;
       guarded = pkgs.runCommand "door-${name}" { } ''
         mkdir -p "$out/bin"
         cat >"$out/bin/${door.program}" <<'EOF_PROGRAM'
@@ -66,11 +66,16 @@ let
       // environment;
     in
     {
-      inherit title description group programs;
+      inherit
+        title
+        description
+        groups
+        programs
+        ;
       budget = budget // {
         bytes = budget.bytes + unweighed;
       };
-      wheels = python.closure [ group ];
+      wheels = python.closure groups;
       environment = linked;
       # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
       healthy = pkgs.runCommand "healthy-${name}" { } ''
@@ -131,7 +136,7 @@ in
 {
   user-code = role {
     name = "user-code";
-    group = "dagma";
+    groups = python.withExample;
     title = "Dagma user code";
     description = "Dagster's code server with the example's assets, over gRPC on port 4000";
     command = [
@@ -171,7 +176,7 @@ in
 
   webserver = role {
     name = "webserver";
-    group = "webserver";
+    groups = [ "webserver" ];
     title = "Dagma webserver";
     description = "Dagster's web interface, behind the door, on port 3000";
     command = [
@@ -198,7 +203,7 @@ in
 
   daemon = role {
     name = "daemon";
-    group = "daemon";
+    groups = [ "daemon" ];
     title = "Dagma daemon";
     description = "Dagster's daemon: the queue of runs, schedules and sensors";
     command = [
@@ -217,7 +222,7 @@ in
 
   mlflow = role {
     name = "mlflow";
-    group = "mlflow-server";
+    groups = [ "mlflow-server" ];
     title = "Dagma MLflow";
     description = "MLflow's server, behind the door, on port 5000";
     # Options are environment variables: MLFLOW_BACKEND_STORE_URI, MLFLOW_WORKERS, ...

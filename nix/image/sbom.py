@@ -4,7 +4,7 @@ Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`,
 `lock`, the file ../python/lock.json; `system`, the Nix system; `project`, that table of
 pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian
 packages they are made of; `records`, what debian_records.py wrote of these, or null; and `roles`:
-for each its dependency `group`, its `layers` (made by layer.py), the layers of the `application`,
+for each its dependency `groups`, its `layers` (made by layer.py), the layers of the `application`,
 `wheels`, name -> store path, and `data`: each a `file` (a store path) in a `layer`, with its
 `sha256`, its `license`, and the `source` (a package URL) and `version` that it is from; and
 `build`, what provenance.py takes.
@@ -243,8 +243,8 @@ class Writer:
         )
         bom.metadata.timestamp = datetime.fromtimestamp(TIME, UTC)
         bom.metadata.component = root
-        required = self.lock["roles"][given["group"]]["requires"]
-        direct = [wheels[name] for name in required if name in wheels]
+        required = {n for group in given["groups"] for n in self.lock["roles"][group]["requires"]}
+        direct = [wheels[name] for name in sorted(required & wheels.keys())]
         bom.register_dependency(root, [*direct, *systems, *others])
         for name, component in wheels.items():
             needed = self.lock["packages"][name]["dependencies"]

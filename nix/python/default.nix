@@ -141,6 +141,12 @@ let
         python3.13 -m compileall -q --invalidation-mode unchecked-hash "$site"
       '';
 
+  # What user code has: the package's own dependencies with all that the kit needs; and the example's.
+  withKit = [ "dagma" ] ++ builtins.attrNames project.optional-dependencies;
+  withExample = withKit ++ [ "example" ];
+  # The packages that only the example needs.
+  ofExample = builtins.filter (name: !(builtins.elem name (closure withKit))) (closure withExample);
+
   installed = groups: map (name: wheels.${name}) (closure groups);
   # Every wheel that some role has.
   everything = installed (builtins.attrNames locked.roles);
@@ -160,12 +166,16 @@ in
     environment
     metadata
     info
+    withExample
+    ofExample
     ;
 
   completion = metadata;
 
   # What runs in production, by role.
-  user-code = withDagma "user-code" [ "dagma" ];
+  user-code = withDagma "user-code" withExample;
+  # The same for code of one's own: what the kit needs, and none of the example's packages.
+  user-code-without-example = withDagma "user-code-without-example" withKit;
   webserver = withDagma "webserver" [
     "dagma"
     "webserver"
@@ -173,11 +183,13 @@ in
   mlflow-server = environment "mlflow-server" [ "mlflow-server" ];
 
   # The roles in one environment, for a stack on one machine.
-  stack = withDagma "stack" [
-    "dagma"
-    "webserver"
-    "mlflow-server"
-  ];
+  stack = withDagma "stack" (
+    withExample
+    ++ [
+      "webserver"
+      "mlflow-server"
+    ]
+  );
 
   # Everything but the code itself, which a developer imports from the checkout; and with it.
   dev = link "dev" (everything ++ [ metadata ]);

@@ -146,11 +146,20 @@ def wheels(package: Lock, systems: Iterable[str]) -> Lock:
 
 
 def read_uv_lock(uv_lock: Lock) -> Lock:
-    """Return the content of lock.json for the parsed content of uv.lock."""
+    """Return the content of lock.json for the parsed content of uv.lock.
+
+    Raises:
+        SystemExit: An extra and a dependency group have one name, or a wheel is missing.
+    """
     packages = {package["name"]: package for package in uv_lock["package"]}
     root = packages[ROOT]
-    roles = {ROOT: root["dependencies"], **root["dev-dependencies"]}
-    everything = edges(root, [], root["dev-dependencies"])
+    extras, groups = root.get("optional-dependencies", {}), root["dev-dependencies"]
+    if both := sorted(extras.keys() & groups.keys()):
+        sys.exit(
+            f"lock: {', '.join(both)} is an extra and a dependency group: give one another name"
+        )
+    roles = {ROOT: root["dependencies"], **extras, **groups}
+    everything = edges(root, extras, groups)
     reached = {system: closure(packages, everything, system) for system in SYSTEMS}
     names = sorted(set().union(*reached.values()))
     return {

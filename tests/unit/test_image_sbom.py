@@ -94,7 +94,7 @@ class Lists:
             },
             "roles": {
                 "web": {
-                    "group": "web",
+                    "groups": ["web"],
                     "layers": [str(system), str(above), str(application)],
                     "application": [str(application)],
                     "data": [],

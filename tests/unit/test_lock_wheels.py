@@ -108,6 +108,24 @@ def test_the_lock_has_roles_packages_and_no_address():
     assert "index.example" not in str(read)
 
 
+def test_an_extra_of_ours_is_a_role_of_its_own():
+    start = root("a", dev=["c"]) | {"optional-dependencies": {"x": [{"name": "b"}]}}
+    lock = {"package": [start, package("a"), package("b"), package("c")]}
+    roles = lock_wheels.read_uv_lock(lock)["roles"]
+    assert {name: role["packages"] for name, role in roles.items()} == {
+        "dagma": ["a"],
+        "x": ["b"],
+        "dev": ["c"],
+    }
+
+
+def test_an_extra_and_a_group_of_one_name_are_refused():
+    start = root("a", x=["c"]) | {"optional-dependencies": {"x": [{"name": "b"}]}}
+    lock = {"package": [start, package("a"), package("b"), package("c")]}
+    with pytest.raises(SystemExit, match="x is an extra and a dependency group"):
+        lock_wheels.read_uv_lock(lock)
+
+
 def test_an_extra_of_one_role_is_not_for_the_others():
     optional = {"optional-dependencies": {"x": [{"name": "b"}]}}
     start = root("a", dev=["a"])
