@@ -36,17 +36,5 @@ def test_the_module_of_the_page_works(my_platform, tmp_path):
     assert my_platform.defs.resolve_schedule_def("daily").job_name
 
 
-def test_what_can_be_taken_over_is_there():
-    modules = {
-        name: importlib.import_module(name) for name in re.findall(r"`(dagma\.[\w.]+)`", PAGE)
-    }
-    resources = [module.resources() for name, module in modules.items() if "resources" in name]
-    assert [type(one) for one in resources] == [dg.Definitions] * 4
-    sensors = modules["dagma.kit.notifications.sensors"]
-    names = re.findall(r"`(notify_\w+)`", PAGE)
-    assert [type(getattr(sensors, name)) for name in names] == [dg.RunStatusSensorDefinition] * 2
-    assert modules["dagma.kit.pipeline"].Pipeline.from_file
-
-
 def test_the_page_is_under_two_screens():
     assert len(PAGE.splitlines()) < 100

@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+__all__ = ["closed"]
+
 
 def closed(resources: Mapping[str, Any]) -> dict[str, dg.ResourceDefinition]:
     """The same resources, which take nothing from run config; Dagster refuses a run that tries.

@@ -10,3 +10,5 @@ if TYPE_CHECKING:
     from pandas import DataFrame as DataFrame
 else:
     DataFrame = Any
+
+__all__ = ["DataFrame"]

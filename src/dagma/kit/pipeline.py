@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dagma.kit.run_config import WrongParam, dagster_type, fields
 
+__all__ = ["Pipeline", "PipelineModel", "Step"]
+
 #: The output of a step that names none; it is Dagster's own default.
 RESULT = "result"
 

@@ -8,6 +8,8 @@ import dagster as dg
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+__all__ = ["frame_metadata", "markdown_table"]
+
 CELL_LIMIT = 80
 PREVIEW_ROWS = 10
 

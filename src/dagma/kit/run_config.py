@@ -7,6 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import dagster as dg
 
+__all__ = ["WrongParam", "dagster_type", "fields"]
+
 #: Types that Dagster's run config knows by itself.
 SCALARS = (bool, int, float, str)
 

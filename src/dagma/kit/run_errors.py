@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+__all__ = ["failed_checks", "reason"]
+
 #: Longest reason, in characters.
 LIMIT = 2000
 

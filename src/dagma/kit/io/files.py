@@ -17,6 +17,8 @@ from dagma.kit.io.parquet import ParquetFiles, write_atomically
 if TYPE_CHECKING:
     from upath import UPath
 
+__all__ = ["Files", "files", "pickles"]
+
 JSON, PARQUET = ".json", ".parquet"
 
 

@@ -12,6 +12,8 @@ from dagma.kit.preview import frame_metadata
 if TYPE_CHECKING:
     from upath import UPath
 
+__all__ = ["ParquetFiles", "ParquetIOManager", "write_atomically"]
+
 
 class ParquetIOManager(dg.ConfigurableIOManagerFactory["ParquetFiles"]):
     """Stores each DataFrame in a Parquet file on the local file system.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from sqlalchemy import Connection, Table
 
+__all__ = ["PARTITION_EXPR", "URL_VARIABLE", "PostgresIOManager", "required_url"]
+
 #: The stack sets it to its own database.
 URL_VARIABLE = "DAGMA_ANALYTICS_URL"
 #: Definition metadata of a partitioned asset: the column that holds the partition's key. Dagster's

@@ -9,6 +9,8 @@ from dagma.kit.io.parquet import ParquetIOManager
 from dagma.kit.io.postgres import URL_VARIABLE, PostgresIOManager
 from dagma.kit.settings import from_environment
 
+__all__ = ["resources"]
+
 
 @dg.definitions
 def resources() -> dg.Definitions:

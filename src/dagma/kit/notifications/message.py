@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+__all__ = ["Message"]
+
 #: Bytes of UTF-8 that WeCom takes of a Markdown message:
 #: https://developer.work.weixin.qq.com/document/path/91770
 WECOM_LIMIT = 4096

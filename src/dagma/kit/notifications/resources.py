@@ -7,6 +7,8 @@ from dagma.kit.closed import closed
 from dagma.kit.notifications.webhook import Webhook
 from dagma.kit.settings import from_environment, given
 
+__all__ = ["default_status", "resources"]
+
 #: The address, or a file that holds it; the stack sets the file, never the address.
 ADDRESSES = URL, URL_FILE = "DAGMA_WEBHOOK_URL", "DAGMA_WEBHOOK_URL_FILE"
 

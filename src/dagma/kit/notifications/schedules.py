@@ -12,6 +12,8 @@ from dagma.kit.notifications.message import Message
 from dagma.kit.notifications.resources import default_status
 from dagma.kit.notifications.webhook import Webhook, WebhookError
 
+__all__ = ["watch_schedules"]
+
 #: Seconds after its time at which a schedule is late: the daemon was down, or had too much to do.
 LATE = 600.0
 #: Seconds that the first look goes back.

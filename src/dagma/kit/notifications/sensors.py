@@ -16,6 +16,8 @@ from dagma.kit.notifications.resources import default_status
 from dagma.kit.notifications.webhook import Webhook
 from dagma.kit.run_errors import failed_checks, reason
 
+__all__ = ["TAG", "notify_failure", "notify_success", "tell"]
+
 #: Dagster's web interface hides tags that begin with ".dagster/".
 TAG = ".dagster/dagma/notified"
 

@@ -15,6 +15,8 @@ from dagma.kit.notifications.message import Message
 if TYPE_CHECKING:
     import requests
 
+__all__ = ["Webhook", "WebhookError"]
+
 #: Seconds to connect, and to wait for an answer, at each attempt.
 TIMEOUT = (2.0, 3.0)
 #: Attempts after the first. With both, a message takes 11 s at most; Dagster hands a tick five runs

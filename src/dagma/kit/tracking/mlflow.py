@@ -18,6 +18,8 @@ from dagma.kit.tracking.origin import DAGSTER_ASSET, DAGSTER_RUN_ID
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+__all__ = ["MlflowResource", "MlflowStubResource", "MlflowTrackingResource", "Status", "TrackedRun"]
+
 type Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 SQLITE = "sqlite:///"

@@ -13,6 +13,8 @@ import dagster as dg
 from dagma import values
 from dagma.kit.settings import setting
 
+__all__ = ["commit", "tags", "user"]
+
 #: Tags of an MLflow run.
 DAGSTER_RUN_ID = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset"

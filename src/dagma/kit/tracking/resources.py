@@ -12,6 +12,8 @@ from dagma.kit.tracking.mlflow import (
     MlflowTrackingResource,
 )
 
+__all__ = ["chosen", "resources"]
+
 
 @dg.definitions
 def resources() -> dg.Definitions:

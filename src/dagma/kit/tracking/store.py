@@ -9,6 +9,8 @@ from dagma.kit.frame import DataFrame
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+__all__ = ["log_dataset", "register"]
+
 
 def log_dataset(client: "MlflowClient", run: str, frame: DataFrame, name: str, source: str) -> None:
     """Note what a run was trained on: name, digest and columns, not the rows.

@@ -15,6 +15,8 @@ from dagma.lock import alone
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
+__all__ = ["KEY", "QdrantResource"]
+
 
 #: The key that the server asks for, by Qdrant's own name. It is read here and is no field, since
 #: Dagster's web interface shows those.

@@ -7,6 +7,8 @@ from dagma.kit.closed import closed
 from dagma.kit.settings import from_environment
 from dagma.kit.vectors.qdrant import QdrantResource
 
+__all__ = ["resources"]
+
 
 @dg.definitions
 def resources() -> dg.Definitions:
