@@ -19,6 +19,7 @@ from live_stack import LONG, a_stack, wait_for
 from dagma.stack import dumps as own_dumps
 from dagma.stack import environment, prepare, settings, supervisor
 from dagma.stack.applications import applications
+from dagma.stack.service import database_url
 
 #: Revisions of about a year ago, to which Alembic can lead back.
 OLD = {"dagster": "1aca709bba64", "mlflow": "75868b020152"}
@@ -81,7 +82,10 @@ def serving(stack):
     environ = environment.of_services(stack.loaded, [], stack.environ())
     with (stack.home / "logs/postgres.log").open("ab") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "dagma.stack.postgres"], env=environ, stdout=log, stderr=log
+            [sys.executable, "-m", "dagma.stack.services", "postgres"],
+            env=environ,
+            stdout=log,
+            stderr=log,
         )
     with server:
         try:
@@ -132,7 +136,7 @@ def change(stack, database, *statements):
 def lead_back(stack, application):
     """Bring a schema to an old revision, with Alembic, as if version 0.1 had prepared it."""
     chosen = stack.loaded.settings
-    url = environment.database_url(chosen, application.role, application.database)
+    url = database_url(chosen, application.role, application.database)
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     config = Config()
     config.set_main_option("script_location", application.scripts)

@@ -18,6 +18,7 @@ from dagma.errors import BackupError
 from dagma.stack import archive, backup, dumps, restore, settings
 from dagma.stack.archive import Writer, opened
 from dagma.stack.control import Stack
+from dagma.stack.services import qdrant
 
 FACTS = {
     "created": "2026-01-01T00:00:00+00:00",
@@ -257,7 +258,7 @@ def test_vectors_of_a_newer_server_are_refused(short_path, tmp_path, program, se
     named = {"DAGMA_QDRANT_BIN": str(program("its-server", f"echo qdrant {server}"))}
     stack = Stack(settings.load({"DAGMA_HOME": str(short_path / "h"), **named}))
     path = tmp_path / "a.tar"
-    path.write_bytes(made([plain(backup.SNAPSHOT)], versions={"qdrant": "1.19.0"}))
+    path.write_bytes(made([plain(qdrant.SNAPSHOT)], versions={"qdrant": "1.19.0"}))
     newer = pytest.raises(BackupError, match=r"written by qdrant 1\.19\.0, and here is 1\.18\.2")
     with opened(path) as archived, newer if server == "1.18.2" else nullcontext():
         restore.check(stack, archived)
@@ -358,6 +359,6 @@ def test_checksums_of_snapshots_that_are_gone_are_removed_and_no_others(tmp_path
     for name in ("a/1.snapshot.checksum", "a/2.snapshot.checksum", "a/2.snapshot", "all.snapshot"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    backup._forget_checksums(tmp_path)
+    qdrant._forget_checksums(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"a/2.snapshot", "a/2.snapshot.checksum", "all.snapshot"}

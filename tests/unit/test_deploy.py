@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from dagma.stack import qdrant, settings, topology
+from dagma.stack import settings, topology
+from dagma.stack.services import qdrant
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "deploy/compose.yaml").read_text()

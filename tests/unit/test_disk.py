@@ -5,7 +5,8 @@ from click.testing import CliRunner
 
 from dagma import cli
 from dagma.errors import PreflightError
-from dagma.stack import disk, postgres, preflight, settings
+from dagma.stack import disk, preflight, settings
+from dagma.stack.services import postgres
 
 #: More than any disk has.
 TOO_MUCH = 2**62

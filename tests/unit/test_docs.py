@@ -86,12 +86,12 @@ def test_the_commands_for_images_are_in_their_page():
 
 def test_the_page_on_backups_names_what_is_in_one():
     from dagma.stack import archive, backup
+    from dagma.stack.services import qdrant
     from dagma.stack.settings import Settings
 
     page = (ROOT / "docs/backup.md").read_text()
     listed = re.findall(r"^\| `([\w/]+)/", page, re.MULTILINE)
-    server = backup.SNAPSHOT.rpartition("/")[0]
-    parts = [part for part, _, _ in backup.trees(Settings())]
-    assert sorted(listed) == sorted([*parts, server, "databases"])
+    parts = [tree.folder for tree in backup.trees(Settings())]
+    assert sorted(listed) == sorted([*parts, qdrant.PART, "databases"])
     assert {part.split("/")[0] for part in listed} == set(archive.PARTS)
     assert len(page.splitlines()) < 100

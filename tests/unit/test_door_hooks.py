@@ -69,14 +69,14 @@ async def answer(application, host: bytes) -> int:
 
 def test_mlflows_server_takes_the_application_of_the_entry_point_in_every_worker(tmp_path):
     """`mlflow.app`, for `mlflow server --app-name`, which is what several workers or jobs get."""
-    from dagma.stack import mlflow_server
+    from dagma.stack.services import mlflow
     from dagma.stack.settings import Settings
 
     [port] = free_ports(1)
     chosen = Settings.model_validate(
         {"DAGMA_HOME": tmp_path, "MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "2"}
     )
-    command = mlflow_server.command(chosen, f"sqlite:///{tmp_path}/mlflow.db")
+    command = mlflow.command(chosen, f"sqlite:///{tmp_path}/mlflow.db")
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-P", "-m", *command],

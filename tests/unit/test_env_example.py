@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from dagma.stack import settings
+from dagma.stack import fields, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_env_example_with_all_simple_lines_taken_in_is_valid(tmp_path):
 def taken(name: str) -> str:
     """How the documentation says who takes a changed setting."""
     services = settings.taken_by(name)
-    words = {settings.AT_ONCE: "at once", settings.STACK: "`down`, `up`"}
+    words = {fields.AT_ONCE: "at once", fields.STACK: "`down`, `up`"}
     return words.get(services, ", ".join(services))
 
 

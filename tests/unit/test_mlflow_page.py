@@ -1,7 +1,7 @@
 import pytest
 from flask import Flask
 
-from dagma.stack.mlflow_server import FIRST_VIEW, open_with_training
+from dagma.stack.services.mlflow import FIRST_VIEW, open_with_training
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_a_given_password_replaces_the_kept_one_and_is_escaped_for_libpq(tmp_pat
 
 
 def test_what_qdrant_is_told_in_private_is_the_token_and_that_no_other_site_may_read(tmp_path):
-    file = Layout(tmp_path / "h").qdrant_config
+    file = tmp_path / "h/secrets/qdrant.yaml"
     prepare(chosen(tmp_path, DAGMA_TOKEN="on"))
     token = Layout(tmp_path / "h").token.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -100,7 +100,7 @@ def test_an_edited_workspace_that_wants_a_port_is_refused_without_one(tmp_path):
 
 
 def test_an_older_dagster_yaml_of_ours_is_renewed(tmp_path):
-    from dagma.stack import prepare as module
+    from dagma.stack.services import dagster as module
 
     prepare(chosen(tmp_path))
     ours = tmp_path / "h/dagster/dagster.yaml"

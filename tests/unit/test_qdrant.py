@@ -7,10 +7,12 @@ import qdrant_server
 from qdrant_client.common import version_check
 from qdrant_server import says
 
-from dagma.stack import doctor, qdrant, settings, topology
+from dagma.stack import settings, topology
 from dagma.stack.control import Stack
+from dagma.stack.services import qdrant
 
 CLIENT = version("qdrant-client")
+QDRANT = qdrant.Qdrant()
 MINOR = int(CLIENT.split(".")[1])
 OLD, NEAR, NEW = f"1.{MINOR - 2}.3", f"1.{MINOR - 1}.3", f"1.{MINOR + 2}.0"
 
@@ -33,7 +35,7 @@ def test_what_fits_is_what_the_client_itself_says(server):
 @pytest.mark.parametrize("server", [OLD, NEW, f"2.{MINOR}.0"])
 def test_a_server_that_does_not_fit_is_a_sentence_with_what_would(loaded, server):
     with says({"title": "qdrant", "version": server}) as url:
-        said = qdrant.problem(loaded(QDRANT_URL=f"{url}/"), [])
+        said = QDRANT.problem(loaded(QDRANT_URL=f"{url}/"), [])
     assert said.startswith(
         f"Qdrant's server at {url} is {server}, which does not fit the client {CLIENT}: "
     )
@@ -42,21 +44,21 @@ def test_a_server_that_does_not_fit_is_a_sentence_with_what_would(loaded, server
 
 def test_one_that_fits_is_none(loaded):
     with says({"title": "qdrant", "version": NEAR}) as url:
-        assert qdrant.problem(loaded(QDRANT_URL=url), []) is None
+        assert QDRANT.problem(loaded(QDRANT_URL=url), []) is None
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"version": 1.1}, {"version": "x"}, "qdrant"])
 def test_what_is_no_qdrant_is_left_to_those_who_use_it(loaded, answer):
     with says(answer) as url:
-        assert qdrant.problem(loaded(QDRANT_URL=url), []) is None
+        assert QDRANT.problem(loaded(QDRANT_URL=url), []) is None
 
 
 def test_the_stacks_own_server_is_asked_where_it_runs_and_no_other_is_named(loaded):
     with says({"version": OLD}) as own, says({"version": NEAR}) as other:
         port = own.rpartition(":")[2]
-        assert own in qdrant.problem(loaded(QDRANT_PORT=port), ["postgres", "qdrant"])
-        assert qdrant.problem(loaded(QDRANT_PORT=port), ["postgres"]) is None
-        assert qdrant.problem(loaded(QDRANT_PORT=port, QDRANT_URL=other), ["qdrant"]) is None
+        assert own in QDRANT.problem(loaded(QDRANT_PORT=port), ["postgres", "qdrant"])
+        assert QDRANT.problem(loaded(QDRANT_PORT=port), ["postgres"]) is None
+        assert QDRANT.problem(loaded(QDRANT_PORT=port, QDRANT_URL=other), ["qdrant"]) is None
 
 
 def test_a_password_in_the_address_is_not_shown(loaded):
@@ -67,7 +69,7 @@ def test_a_password_in_the_address_is_not_shown(loaded):
 
 def found(loaded):
     """What `dagma doctor` says of Qdrant."""
-    finding = doctor._qdrant(Stack(loaded))
+    [finding] = QDRANT.examine(Stack(loaded))
     return finding.verdict, finding.text
 
 

@@ -78,10 +78,8 @@ def test_too_many_files_are_cut_short_and_this_is_said(home, monkeypatch):
 
 
 def test_the_line_has_every_part():
-    parts = dict.fromkeys(sizes.LABELS, 0) | {
-        "database_dagster": 1_240_000_000,
-        "logs": 260_000_000,
-    }
+    databases = {"database_dagster": 1_240_000_000, "database_mlflow": 0}
+    parts = databases | dict.fromkeys(sizes.LABELS, 0) | {"logs": 260_000_000}
     line = str(sizes.Sizes(parts, complete=True))
     assert line.startswith("state 1.5 GB: database dagster 1.2 GB, mlflow 0 bytes, ")
     assert line.endswith(", logs of services 260.0 MB")

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from dagma.stack import changes, environment, settings, source, started, topology
+from dagma.stack import changes, environment, fields, settings, source, started, topology
 
 HOSTILE = {
     "A": 'it\'s "quoted" $HOME `id` \\ # no',
@@ -73,18 +73,15 @@ def test_the_interpreter_takes_what_its_file_says_now(home, program):
 
 
 def test_every_setting_says_who_takes_a_change(checkout):
-    names = [field for fields in settings.TAKEN_BY.values() for field in fields]
-    assert len(set(names)) == len(names)
-    assert set(names) <= set(settings.Settings.model_fields)
-    services = {of for group in settings.TAKEN_BY if group != settings.STACK for of in group}
-    assert services <= set(topology.SERVICES)
+    groups = {settings.taken_by(name) for name in settings.table()} - {fields.STACK}
+    assert {process for group in groups for process in group} <= set(topology.SERVICES)
 
 
 def test_what_stands_in_the_topology_is_for_the_whole_stack():
     text = topology.path().read_text()
     for name in settings.table():
         stands = f"${{{name}}}" in text and name != "DAGMA_HOME"
-        assert not stands or settings.taken_by(name) == settings.STACK, name
+        assert not stands or settings.taken_by(name) == fields.STACK, name
 
 
 @pytest.mark.parametrize(
@@ -95,8 +92,8 @@ def test_what_stands_in_the_topology_is_for_the_whole_stack():
         ("MLFLOW_S3_ENDPOINT_URL", ("user_code", "mlflow")),
         ("QDRANT__LOG_LEVEL", ("qdrant",)),
         ("DAGMA_SENSOR_INTERVAL", ("user_code",)),
-        ("POSTGRES_PORT", settings.STACK),
-        ("DAGMA_START_TIMEOUT", settings.AT_ONCE),
+        ("POSTGRES_PORT", fields.STACK),
+        ("DAGMA_START_TIMEOUT", fields.AT_ONCE),
     ],
 )
 def test_whom_a_variable_concerns(name, services):

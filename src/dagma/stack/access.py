@@ -15,7 +15,7 @@ from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
 #: Services that people open in a browser.
-PAGES = ("webserver", "mlflow", "qdrant")
+PAGES = tuple(name for name, process in topology.SERVICES.items() if process.page)
 #: The first user id of a person: login.defs' UID_MIN, and macOS.
 FIRST_PERSON = 501 if sys.platform == "darwin" else 1000
 #: The user id of nobody; above it are those of containers.
@@ -74,12 +74,9 @@ def _has_directory_service(nsswitch: Path) -> bool:
 
 
 def address(service: str, settings: Settings) -> str:
-    """Where a browser finds a service; with the token, where one is needed.
-
-    Qdrant's page asks for it by itself.
-    """
+    """Where a browser finds a service; with the token, where our door asks for it."""
     url = topology.url(service, settings)
-    if service == "qdrant" or not needs_token(settings):
+    if topology.SERVICES[service].page != "door" or not needs_token(settings):
         return url
     return token.link(f"{url}/", secret(settings))
 
@@ -96,7 +93,7 @@ def ways_in(services: Iterable[str], settings: Settings, terminal: bool) -> list
         return []
     if not terminal:
         return ["The web interfaces ask for a token; `dagma open` brings it to your browser."]
-    pages = [name for name in ("webserver", "mlflow") if name in services]
+    pages = [n for n in PAGES if n in services and topology.SERVICES[n].page == "door"]
     return [f"{name:<10}  {address(name, settings)}" for name in pages]
 
 

@@ -1,75 +1,31 @@
 """The owners of the stack's databases, and the connection with which they are prepared."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
 from dagma import databases
-from dagma.stack import environment, passwords
+from dagma.stack import passwords, services, topology
 from dagma.stack.layout import Layout
+from dagma.stack.service import Application
+from dagma.stack.services.postgres import SUPERUSER
 from dagma.stack.settings import Settings
 
 
-@dataclass(frozen=True)
-class Application:
-    """One owner of a database.
+def applications(chosen: Settings, running: Iterable[str] | None = None) -> list[Application]:
+    """The applications whose databases some processes need.
 
-    Attributes:
-        name: Its name here, and of its password file.
-        distribution: The Python distribution whose version decides about migrations; None where
-            there are none.
-        role: Its PostgreSQL role.
-        database: Its database.
-        migrate: The command that brings its schema to the installed version.
-        scripts: Alembic's scripts that this command runs, as Alembic's `script_location`.
-        services: Who uses the database while the stack runs.
+    Args:
+        chosen: The stack's settings.
+        running: The processes; without them, all.
     """
-
-    name: str
-    distribution: str | None
-    role: str
-    database: str
-    migrate: tuple[str, ...] = ()
-    scripts: str = ""
-    services: tuple[str, ...] = ()
-
-    @property
-    def installed(self) -> str:
-        """The installed version."""
-        return version(self.distribution) if self.distribution else "-"
-
-    @property
-    def prepared(self) -> str:
-        """What has to be remembered for the database to need nothing."""
-        return f"{self.installed} {self.database}"
-
-
-def applications(chosen: Settings, services: list[str]) -> list[Application]:
-    """The applications whose databases these services need."""
-    uri = environment.database_url(chosen, "mlflow", "mlflow")
-    mlflow = Application(
-        "mlflow",
-        "mlflow",
-        "mlflow",
-        "mlflow",
-        ("mlflow", "db", "upgrade", uri),
-        "mlflow:store/db_migrations",
-        ("mlflow",),
-    )
-    dagster = Application(
-        "dagster",
-        "dagster",
-        chosen.postgres_user,
-        chosen.postgres_db,
-        ("dagster", "instance", "migrate"),
-        "dagster:_core/storage/alembic",
-        ("user_code", "webserver", "daemon"),
-    )
-    analytics = Application("analytics", None, "analytics", "analytics")
-    return [dagster, analytics, mlflow] if "mlflow" in services else [dagster, analytics]
+    found = [one for service in services.ALL for one in service.applications(chosen)]
+    if running is None:
+        return found
+    among = {*topology.GROUPS["minimal"], *running}
+    return [one for one in found if not one.processes or among.intersection(one.processes)]
 
 
 def connected(
@@ -90,8 +46,8 @@ def connected(
     return databases.connected(
         host="127.0.0.1",
         port=chosen.postgres_port,
-        user=passwords.SUPERUSER,
-        password=passwords.read(Layout.of(chosen), passwords.SUPERUSER),
+        user=SUPERUSER,
+        password=passwords.read(Layout.of(chosen), SUPERUSER),
         dbname=database,
         **options,
     )

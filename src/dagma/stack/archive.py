@@ -17,13 +17,14 @@ from typing import IO, Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dagma.errors import BackupError
+from dagma.stack import services
 
 #: Changes when an older Dagma could not read the archive any more.
 FORMAT: Final = 1
 #: The last member.
 MANIFEST = "manifest.json"
 #: What the names of all other members begin with.
-PARTS = ("databases", "dagster", "mlflow", "qdrant")
+PARTS = ("databases", *(t.folder.split("/")[0] for one in services.ALL for t in one.trees))
 #: Bytes read at one time.
 CHUNK = 1 << 20
 
@@ -57,7 +58,7 @@ class Manifest(BaseModel):
         format: Of the archive.
         created: When, as ISO 8601 in UTC.
         installation: The system identifier of the PostgreSQL cluster.
-        versions: Of dagma, dagster and mlflow, and the major version of postgresql.
+        versions: Of dagma and what migrates databases, and the major version of postgresql.
         prepared: What the table `dagma.prepared` remembers, application -> version.
         files: Every other member.
     """

@@ -7,7 +7,6 @@ table. The file has a temporary name until it is complete and on the disk.
 
 import contextlib
 import datetime
-import json
 import os
 import re
 import shutil
@@ -15,39 +14,29 @@ import sqlite3
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
-from urllib.error import HTTPError
 
 from rich.filesize import decimal
 
 from dagma.errors import BackupError
 from dagma.files import sync
 from dagma.lock import alone
-from dagma.stack import dumps, migrations, qdrant
-from dagma.stack.applications import Application, applications, connected
+from dagma.stack import dumps, migrations, services
+from dagma.stack.applications import applications, connected
 from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
 from dagma.stack.dumps import beyond
-from dagma.stack.layout import Layout
-from dagma.stack.prepare import unedited
+from dagma.stack.service import Application, Say, Tree
+from dagma.stack.services.dagster import unedited
 from dagma.stack.settings import Settings
-
-#: Told of each step, in one line.
-Say = Callable[[str], None]
 
 #: Name of a backup: when, in UTC, and the system identifier of the cluster it is of.
 NAME = re.compile(r"dagma-(?P<at>\d{8}T\d{6}Z)-(?P<installation>\d+)\.tar")
 #: Of files that are not complete; a backup removes those of killed ones.
 TEMPORARY = ".dagma-backup-"
-#: Member that holds the snapshot of Qdrant's server.
-SNAPSHOT = "qdrant/server/storage.snapshot"
-#: Qdrant's API of full snapshots, https://api.qdrant.tech/api-reference/snapshots.
-SNAPSHOTS = "/snapshots"
-#: Seconds that Qdrant's server may take for a snapshot.
-SNAPSHOT_PATIENCE = 3600.0
 #: What SQLite keeps beside a database; its backup has their content.
 _SQLITE, _SQLITE_BESIDE = b"SQLite format 3\0", ("-wal", "-shm", "-journal")
 
@@ -90,27 +79,22 @@ def _place(stack: Stack, directory: Path) -> None:
         raise BackupError("Not on PATH: pg_dump; it comes with PostgreSQL.")
     target = directory.resolve()
     home = stack.settings.home
-    for inside in (home, *(tree for _, tree, _ in trees(stack.settings))):
+    for inside in (home, *(tree.path(stack.settings) for tree in trees(stack.settings))):
         if target.is_relative_to(inside.resolve()):
             raise BackupError(
                 f"{directory} is inside {inside}, which is backed up: choose a directory elsewhere."
             )
 
 
-def trees(settings: Settings) -> list[tuple[str, Path, str]]:
-    """The directories of a backup: folder in the archive, path, and what the user calls it.
+def trees(settings: Settings) -> list[Tree]:
+    """The directories of a backup.
 
     Raises:
         BackupError: One of them holds the state directory.
     """
-    layout = Layout.of(settings)
-    found = [
-        ("dagster", layout.dagster(settings), "Dagster's storage and logs"),
-        ("mlflow/artifacts", layout.mlflow_artifacts, "MLflow's artifacts"),
-        ("qdrant/embedded", layout.qdrant_embedded(settings), "the embedded Qdrant"),
-    ]
-    for _, path, _ in found:
-        if layout.home.resolve().is_relative_to(path.resolve()):
+    found = [tree for service in services.ALL for tree in service.trees]
+    for path in (tree.path(settings) for tree in found):
+        if settings.home.resolve().is_relative_to(path.resolve()):
             raise BackupError(
                 f"{path} holds DAGMA_HOME and cannot be told apart: move one of them."
             )
@@ -124,9 +108,10 @@ def _write(stack: Stack, directory: Path, say: Say) -> Path:
         with os.fdopen(descriptor, "wb") as file:
             writer = Writer(file)
             facts = _databases(stack.settings, writer, directory, say)
-            for part, tree, what in trees(stack.settings):
-                _tree(writer, part, tree, directory, say, what)
-            facts["versions"] |= _server(stack, writer, directory, say)
+            for tree in trees(stack.settings):
+                _tree(writer, tree.folder, tree.path(stack.settings), directory, say, tree.what)
+            for service in services.ALL:
+                facts["versions"] |= service.back_up(stack, writer, directory, say)
             created, target = _free(directory, facts["installation"])
             manifest = writer.finish(created=created, **facts)
             file.flush()
@@ -150,10 +135,15 @@ def _free(directory: Path, installation: str) -> tuple[str, Path]:
         time.sleep(0.1)
 
 
-def installed() -> dict[str, str]:
-    """Versions of what decides about the schemas."""
+def installed(chosen: Settings) -> dict[str, str]:
+    """Versions of what decides about the schemas.
+
+    Args:
+        chosen: The stack's settings.
+    """
     known = {}
-    for name in ("dagma", "dagster", "mlflow"):
+    migrated = [one.distribution for one in applications(chosen) if one.distribution]
+    for name in ("dagma", *migrated):
         with contextlib.suppress(PackageNotFoundError):
             known[name] = version(name)
     return known
@@ -168,13 +158,13 @@ def _databases(chosen: Settings, writer: Writer, spool: Path, say: Say) -> dict[
         present = {name for (name,) in cursor.fetchall()} - {"postgres"}
         prepared = migrations.remembered(cursor)
         major = str(link.server_version // 10000)
-    for application in applications(chosen, ["mlflow"]):
+    for application in applications(chosen):
         if application.database in present:
             present.remove(application.database)
             _dump(chosen, application, writer, spool, say)
     for foreign in sorted(present):
         say(f"Not in the backup: the database {foreign!r}, which is not of the stack.")
-    versions = installed() | {"postgresql": major}
+    versions = installed(chosen) | {"postgresql": major}
     return {"installation": str(identifier), "versions": versions, "prepared": prepared}
 
 
@@ -252,45 +242,3 @@ def _copy(path: Path, target: IO[bytes], spool: Path) -> None:
         except sqlite3.Error as error:
             raise BackupError(f"{path} cannot be copied: SQLite says {error}.") from error
         shutil.copyfileobj(copy, target, CHUNK)
-
-
-def _server(stack: Stack, writer: Writer, spool: Path, say: Say) -> dict[str, str]:
-    """Take a snapshot of all collections of Qdrant's server, where one runs; the server's version."""
-    found = stack.supervisor.processes().get("qdrant")
-    if found is None or not found.healthy:
-        if (stack.layout.qdrant / "storage").exists():
-            say("Not in the backup: the vectors of Qdrant's server, which does not run.")
-        return {}
-    server = qdrant.Server(stack.loaded)
-    with tempfile.TemporaryFile(dir=spool) as file:
-        try:
-            _snapshot(server, file)
-            _forget_checksums(stack.layout.qdrant / "snapshots")
-        except HTTPError as error:
-            hint = f"; does {qdrant.KEY} hold its key?" if error.code in qdrant.REFUSED else "."
-            raise BackupError(f"Qdrant's server gives no snapshot: {error}{hint}") from error
-        size = file.tell()
-        file.seek(0)
-        writer.add(SNAPSHOT, file, size)
-    say(f"Took a snapshot of Qdrant's server: {decimal(size)}.")
-    known = server.version()
-    return {"qdrant": known} if known else {}
-
-
-def _snapshot(server: qdrant.Server, file: IO[bytes]) -> None:
-    """Let the server make a snapshot, copy it, and remove it there."""
-    with server.ask("POST", SNAPSHOTS, SNAPSHOT_PATIENCE) as answer:
-        name = json.load(answer)["result"]["name"]
-    path = f"{SNAPSHOTS}/{urllib.parse.quote(name)}"
-    try:
-        with server.ask("GET", path, SNAPSHOT_PATIENCE) as answer:
-            shutil.copyfileobj(answer, file, CHUNK)
-    finally:
-        server.ask("DELETE", path, SNAPSHOT_PATIENCE).close()
-
-
-def _forget_checksums(snapshots: Path) -> None:
-    """Remove those of the collections' snapshots that the server has put into the one of all."""
-    for checksum in snapshots.glob("*/*.snapshot.checksum"):
-        if not checksum.with_suffix("").exists():
-            checksum.unlink(missing_ok=True)

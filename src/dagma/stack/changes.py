@@ -5,15 +5,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from dagma.errors import NotRunning, StackError
-from dagma.stack import environment, passwords, prepare, settings, source, started, topology
+from dagma.stack import environment, fields, passwords, prepare, settings, source, started, topology
 from dagma.stack.control import Report, Stack
-
-#: Variables whose product says whom they concern; those of your own concern the user code.
-_PRODUCTS = {
-    "DAGSTER_": ("user_code", "webserver", "daemon"),
-    "MLFLOW_": ("user_code", "mlflow"),
-    "QDRANT__": ("qdrant",),
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def _compared(former: dict[str, str], today: dict[str, str]) -> list[str]:
 
 def _note(found: Changes, name: str, service: str) -> None:
     concerned = concerns(name)
-    if concerned == settings.STACK and name not in found.whole:
+    if concerned == fields.STACK and name not in found.whole:
         found.whole.append(name)
     elif service in concerned:
         found.settings.setdefault(name, []).append(service)
@@ -142,7 +135,8 @@ def concerns(name: str) -> tuple[str, ...]:
     """The services that a variable is for; STACK and AT_ONCE are none."""
     if name in settings.table():
         return settings.taken_by(name)
-    found = [services for prefix, services in _PRODUCTS.items() if name.startswith(prefix)]
+    # Variables whose product says whom they concern; those of your own concern the user code.
+    found = [services for prefix, services in settings.PRODUCTS.items() if name.startswith(prefix)]
     return found[0] if found else (started.USER_CODE,)
 
 

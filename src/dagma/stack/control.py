@@ -14,9 +14,9 @@ from dagma.errors import NotRunning, PreflightError, StackError
 from dagma.stack import (
     environment,
     logs,
-    maintenance,
     preflight,
     prepare,
+    services,
     started,
     supervisor,
     topology,
@@ -120,7 +120,7 @@ class Stack:
         if process is None:
             return Status(name, "stopped", False, None, 0, url)
         state = process.state
-        reason = maintenance.problem(self.layout.home) if name == "maintenance" else None
+        reason = services.PROCESSES[name][1].trouble(self.settings)
         if state == "running" and not process.healthy:
             state = "starting"
         elif state in _FINAL:  # it was stopped on purpose, or was restarted too often

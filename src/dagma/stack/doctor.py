@@ -4,29 +4,20 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
 
 import psutil
 
 from dagma.errors import PreflightError
-from dagma.stack import changes, disk, preflight, qdrant, supervisor, topology
+from dagma.stack import changes, disk, preflight, services, supervisor, topology
 from dagma.stack.control import Stack
+from dagma.stack.service import Finding
 from dagma.stack.settings import Settings
 
 #: Bytes below which the stack is likely to run out: a cluster with logs, and five services.
 LITTLE_DISK, LITTLE_MEMORY = 2_000_000_000, 1_500_000_000
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: OK, WARN (it may work) or FAIL (it will not)."""
-
-    verdict: Literal["OK", "WARN", "FAIL"]
-    text: str
 
 
 def examine(stack: Stack) -> list[Finding]:
@@ -40,7 +31,7 @@ def examine(stack: Stack) -> list[Finding]:
         *_files(stack),
         *_ports(stack, names),
         _proxies(),
-        _qdrant(stack),
+        *(finding for service in services.ALL for finding in service.examine(stack)),
         *_corpus(stack.settings),
         _exposure(stack.settings),
         _disk(stack.settings),
@@ -50,7 +41,8 @@ def examine(stack: Stack) -> list[Finding]:
 
 def _versions() -> list[Finding]:
     parts = [f"Python {platform.python_version()}"]
-    for name in ("dagma", "dagster", "mlflow", "qdrant-client", "SQLAlchemy"):
+    of_services = [name for service in services.ALL for name in service.distributions]
+    for name in ("dagma", *of_services, "SQLAlchemy"):
         try:
             parts.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -120,29 +112,6 @@ def _proxies() -> Finding:
     if not found:
         return Finding("OK", "No proxy is set.")
     return Finding("OK", f"{', '.join(found)} are set; loopback traffic is kept off the proxy.")
-
-
-def _qdrant(stack: Stack) -> Finding:
-    """The server that assets ask: QDRANT_URL's, or the stack's own, which need not run."""
-    try:
-        program = topology.qdrant_program(stack.settings)
-    except PreflightError as error:
-        return Finding("FAIL", str(error))
-    if other := stack.settings.qdrant_url:
-        server = qdrant.Server(stack.loaded, other)
-        return _fits(server.version(), f"at {server.shown}")
-    if program is None:
-        return Finding("WARN", "No qdrant server: assets use the embedded engine in QDRANT_PATH.")
-    running = qdrant.Server(stack.loaded).version() if stack.running() else None
-    return _fits(running or qdrant.program_version(program), program)
-
-
-def _fits(server: str | None, where: str) -> Finding:
-    if server is None:
-        return Finding("WARN", f"Qdrant's server {where} does not tell its version.")
-    if problem := qdrant.misfit(server, where):
-        return Finding("WARN", problem)
-    return Finding("OK", f"Qdrant's server {where} is {server}, which fits the client.")
 
 
 def _corpus(settings: Settings) -> list[Finding]:

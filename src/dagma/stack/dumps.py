@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from dagma.errors import DatabaseError
 from dagma.files import written_whole
-from dagma.stack.applications import Application
 from dagma.stack.layout import Layout
+from dagma.stack.service import Application
 from dagma.stack.settings import Settings
 
 #: Name of a dump of before a migration: when, in UTC, the system identifier of the cluster, whose

@@ -1,6 +1,4 @@
-"""Prepare the databases: roles, databases and the schemas of Dagster and MLflow.
-
-The database `analytics` is for tables of assets and dbt; it begins empty and has no schema of ours.
+"""Prepare the databases: roles, databases and the schemas of the applications.
 
 Runs once per start, before the servers, so that never two of them change a schema at one time. What
 is done is remembered in the table `dagma.prepared` of the database `postgres`; when the installed
@@ -17,9 +15,10 @@ from psycopg2.extensions import connection as Connection
 from dagma.databases import ensure_database, ensure_role
 from dagma.errors import DagmaError
 from dagma.stack import migrations, passwords, settings
-from dagma.stack.applications import Application, applications, connected
+from dagma.stack.applications import applications, connected
 from dagma.stack.layout import Layout
 from dagma.stack.migrations import Migration
+from dagma.stack.service import Application
 from dagma.stack.settings import Settings
 
 #: Key of the advisory lock that one `init` holds: another one would take its migration for killed.
@@ -30,20 +29,20 @@ def main() -> None:
     """Entry point of the process `init`."""
     try:
         chosen = settings.load(os.environ).settings
-        services = os.environ.get("DAGMA_SERVICES", "mlflow").split(",")
-        prepare(chosen, services)
+        named = os.environ.get("DAGMA_SERVICES")
+        prepare(chosen, None if named is None else named.split(","))
     except (DagmaError, psycopg2.Error) as error:
         sys.exit(f"dagma: {str(error).strip()}")
 
 
-def prepare(chosen: Settings, services: list[str]) -> None:
+def prepare(chosen: Settings, running: list[str] | None) -> None:
     """Bring roles, databases and schemas to what the installed versions need.
 
     Raises:
         DatabaseError: PostgreSQL does not answer, a schema is of a newer version, a database that
             has to be migrated is in use or cannot be dumped, or a migration failed.
     """
-    wanted = applications(chosen, services)
+    wanted = applications(chosen, running)
     with connected(chosen, "postgres") as admin, admin.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         known = migrations.remembered(cursor)

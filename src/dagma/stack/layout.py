@@ -3,8 +3,10 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dagma.stack.settings import Settings
+if TYPE_CHECKING:
+    from dagma.stack.settings import Settings
 
 #: Bytes of a unix socket's path, without the final zero (unix(4) of macOS, unix(7) of Linux).
 LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
@@ -17,7 +19,7 @@ class Layout:
     home: Path
 
     @classmethod
-    def of(cls, settings: Settings) -> "Layout":
+    def of(cls, settings: "Settings") -> "Layout":
         """The layout of the state directory that the settings name."""
         return cls(settings.home)
 
@@ -77,42 +79,15 @@ class Layout:
         return self.secrets / "token"
 
     @property
-    def qdrant_config(self) -> Path:
-        """What Qdrant's server is told in a file, since it is secret."""
-        return self.secrets / "qdrant.yaml"
-
-    @property
     def webhook_url(self) -> Path:
         """The address that notifications go to, when there is one."""
         return self.secrets / "webhook_url"
 
-    @property
-    def mlflow_artifacts(self) -> Path:
-        """What MLflow's clients upload."""
-        return self.home / "mlflow" / "artifacts"
-
-    @property
-    def qdrant(self) -> Path:
-        """Storage of the Qdrant server and, in `embedded`, of the embedded one."""
-        return self.home / "qdrant"
-
-    def backups(self, settings: Settings) -> Path:
+    def backups(self, settings: "Settings") -> Path:
         """Where backups go: beside the state directory, which a factory reset deletes."""
         return settings.backups or self.home.with_name(f"{self.home.name}-backups")
 
-    def qdrant_embedded(self, settings: Settings) -> Path:
-        """The embedded Qdrant."""
-        return settings.qdrant_path or self.qdrant / "embedded"
-
-    def qdrant_web_ui(self, settings: Settings) -> Path:
-        """The files of Qdrant's dashboard, where there are some; Qdrant's own default."""
-        return settings.qdrant_web_ui or self.qdrant / "static"
-
-    def dagster(self, settings: Settings) -> Path:
-        """DAGSTER_HOME."""
-        return settings.dagster_home or self.home / "dagster"
-
-    def inbox(self, settings: Settings) -> Path:
+    def inbox(self, settings: "Settings") -> Path:
         """Where users put files to be processed."""
         return settings.inbox or self.home / "inbox"
 

@@ -97,7 +97,7 @@ def _start(stack: Stack, names: list[str], apply: bool, screen: Screen) -> bool:
         for line in stack.start(names):
             screen.say(line)
         _wait(stack, names, screen)
-    screen.warn(problems.of_qdrant(stack, names), preflight.exposure(stack.settings))
+    screen.warn(*problems.of_services(stack, names), preflight.exposure(stack.settings))
     return True
 
 
@@ -110,7 +110,7 @@ def _join(stack: Stack, names: list[str], apply: bool, screen: Screen) -> None:
     if new:
         with screen.rows(new) as rows:
             stack.wait(new, rows.add, rows.tell)
-        screen.warn(problems.of_qdrant(stack, new))
+        screen.warn(*problems.of_services(stack, new))
         found = changes.find(stack)  # assets learn of new services
     screen.say("Added to the running stack." if new else "Already up.")
     if apply:

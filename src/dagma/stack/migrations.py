@@ -1,4 +1,4 @@
-"""Bring the schemas of Dagster and MLflow to the installed versions, without loss.
+"""Bring the schemas of the applications to the installed versions, without loss.
 
 A database that holds a schema is dumped first. While its migration runs, a row of the table
 `dagma.migrating` names the dump. The row goes in the transaction that remembers the new version, or
@@ -22,8 +22,9 @@ from psycopg2.extensions import cursor as Cursor
 from dagma.databases import ensure_database
 from dagma.errors import DatabaseError, StackError
 from dagma.stack import dumps
-from dagma.stack.applications import Application, connected
+from dagma.stack.applications import connected
 from dagma.stack.layout import Layout
+from dagma.stack.service import Application
 from dagma.stack.settings import Settings
 from dagma.stack.topology import UPGRADE
 
@@ -153,7 +154,7 @@ def refuse_in_use(chosen: Settings, wanted: list[Application]) -> None:
     except StackError:  # none runs
         return
     for application in wanted:
-        running = [n for n in application.services if n in found and found[n].pid is not None]
+        running = [n for n in application.processes if n in found and found[n].pid is not None]
         if running:
             raise DatabaseError(
                 f"The database of {application.name} has to be migrated for version "

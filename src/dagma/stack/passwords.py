@@ -6,18 +6,21 @@ file or in a log: clients name libpq's password file (`passfile`) in their conne
 
 from dagma import private
 from dagma.private import generate, pgpass_line, write_private
+from dagma.stack import services
 from dagma.stack.layout import Layout
+from dagma.stack.service import Application
+from dagma.stack.services.postgres import SUPERUSER
 from dagma.stack.settings import Settings
 
-#: Files in the secrets directory, one per role.
-SUPERUSER, DAGSTER, MLFLOW, ANALYTICS = "postgres", "dagster", "mlflow", "analytics"
+#: The file of the role whose password a user may give; there is one per application.
+DAGSTER = "dagster"
 
 
 def ensure(layout: Layout, settings: Settings) -> None:
     """Make what is missing; a password that the user gave replaces the kept one."""
     private.directory(layout.secrets)
     layout.secrets.chmod(0o700)
-    for name in (SUPERUSER, DAGSTER, MLFLOW, ANALYTICS):
+    for name in (SUPERUSER, *(one.name for one in _applications(settings))):
         if not (layout.secrets / name).exists():
             write_private(layout.secrets / name, generate())
     if settings.postgres_password and settings.postgres_password != read(layout, DAGSTER):
@@ -33,9 +36,12 @@ def read(layout: Layout, name: str) -> str:
 
 
 def _write_pgpass(layout: Layout, settings: Settings) -> None:
-    roles = {settings.postgres_user: DAGSTER, "mlflow": MLFLOW, "analytics": ANALYTICS}
     lines = [
-        pgpass_line(role, read(layout, name), settings.postgres_port)
-        for role, name in roles.items()
+        pgpass_line(one.role, read(layout, one.name), settings.postgres_port)
+        for one in _applications(settings)
     ]
     write_private(layout.pgpass, "".join(lines))
+
+
+def _applications(settings: Settings) -> list[Application]:
+    return [one for service in services.ALL for one in service.applications(settings)]

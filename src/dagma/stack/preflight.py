@@ -8,6 +8,7 @@ from pathlib import Path
 from dagma.errors import PreflightError
 from dagma.stack import access, disk, topology
 from dagma.stack.layout import LONGEST_SOCKET, Layout
+from dagma.stack.services import dagster
 from dagma.stack.settings import Settings
 
 
@@ -31,7 +32,7 @@ def state_directory(settings: Settings) -> None:
             f"DAGMA_HOME is {str(settings.home)!r}, {longest - LONGEST_SOCKET} bytes too long for "
             "the sockets in it: choose a shorter path."
         )
-    for name, path in (("DAGMA_HOME", settings.home), ("DAGSTER_HOME", layout.dagster(settings))):
+    for name, path in (("DAGMA_HOME", settings.home), ("DAGSTER_HOME", dagster.home(settings))):
         if problem := _unwritable(path):
             raise PreflightError(f"{name} is {str(path)!r}, but {problem}.")
     if problem := disk.full(layout.postgres):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dagma.stack import services
 from dagma.stack.control import Stack, Status
 
 
@@ -12,11 +13,10 @@ def of_code(stack: Stack, services: list[Status]) -> str | None:
     return location.problem(stack.settings) if serves(services) else None
 
 
-def of_qdrant(stack: Stack, names: list[str]) -> str | None:
-    """One line about a server of Qdrant that does not fit the client, where assets ask one."""
-    from dagma.stack import qdrant  # its imports are for those who ask only
-
-    return qdrant.problem(stack.loaded, names)
+def of_services(stack: Stack, names: list[str]) -> list[str]:
+    """Lines about services that live and do not fit, as they say themselves."""
+    found = (service.problem(stack.loaded, names) for service in services.ALL)
+    return [problem for problem in found if problem]
 
 
 def unless_silent(stack: Stack, service: Status, services: list[Status]) -> Status:

@@ -8,8 +8,6 @@ import datetime
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,35 +18,27 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from dagma import private
-from dagma.errors import BackupError, DatabaseError, StackError
+from dagma.errors import BackupError, DatabaseError
 from dagma.lock import alone
 from dagma.stack import (
     backup,
-    direct,
     dumps,
-    environment,
     init,
     preflight,
     prepare,
-    qdrant,
+    services,
     supervisor,
-    topology,
+    temporary,
 )
-from dagma.stack.applications import Application, applications
+from dagma.stack.applications import applications
 from dagma.stack.archive import Archive, opened
-from dagma.stack.backup import Say
 from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
-from dagma.stack.logs import last_lines
+from dagma.stack.service import Application, Say
 from dagma.stack.settings import Loaded, Settings
-from dagma.stack.waiting import wait_until
 
 #: Added to a directory's name while it is being restored.
 UNFINISHED = ".restoring"
-#: Seconds for a server that was just started; replaying a snapshot can take most of it.
-PATIENCE = 3600.0
-#: Seconds for a server to write everything to the disk and end.
-ENDING = 120.0
 
 #: One directory of the state: where it is, and where its successor is built.
 Place = tuple[Path, Path]
@@ -92,9 +82,9 @@ def check(stack: Stack, archive: Archive) -> None:
     preflight.programs(["postgres"])
     if shutil.which("pg_restore") is None:
         raise BackupError("Not on PATH: pg_restore; it comes with PostgreSQL.")
-    ours = backup.installed() | {"postgresql": _postgresql()}
-    if archive.names("qdrant/server"):
-        ours |= _qdrant(stack.settings)
+    ours = backup.installed(stack.settings) | {"postgresql": _postgresql()}
+    for service in services.ALL:
+        ours |= service.restorable(stack.settings, archive)
     _not_newer(archive.manifest.versions, ours)
     preflight.state_directory(_beside(stack.loaded).settings)
 
@@ -106,18 +96,6 @@ def _postgresql() -> str:
     if found is None:
         raise BackupError("postgres on PATH does not tell its version; is it damaged?")
     return found[1]
-
-
-def _qdrant(settings: Settings) -> dict[str, str]:
-    """The version of Qdrant's server, where it tells one."""
-    program = topology.qdrant_program(settings)
-    if program is None:
-        raise BackupError(
-            "The backup holds vectors of Qdrant's server, and there is no qdrant program on PATH "
-            "or in DAGMA_QDRANT_BIN to restore them with."
-        )
-    known = qdrant.program_version(program)
-    return {"qdrant": known} if known else {}
 
 
 def _not_newer(wanted: dict[str, str], ours: dict[str, str]) -> None:
@@ -176,8 +154,7 @@ def _places(settings: Settings) -> list[Place]:
     """The state directory, and what the settings put outside of it; links stay links."""
     layout = Layout.of(settings)
     home = layout.home.resolve()
-    others = (layout.dagster(settings).resolve(), layout.qdrant_embedded(settings).resolve())
-    backup.trees(settings)  # refuses nested ones
+    others = [t.path(settings).resolve() for t in backup.trees(settings) if t.setting]
     outside = [path for path in others if not path.is_relative_to(home)]
     return [(path, _unfinished(path)) for path in (*outside, home)]
 
@@ -191,8 +168,8 @@ def _beside(loaded: Loaded) -> Loaded:
     settings = loaded.settings
     home = settings.home.resolve()
     moved: dict[str, Path] = {"home": _unfinished(home)}
-    for name in ("dagster_home", "qdrant_path"):
-        if (path := getattr(settings, name)) is None:
+    for name in (tree.setting for service in services.ALL for tree in service.trees):
+        if name is None or (path := getattr(settings, name)) is None:
             continue
         path = path.resolve()
         inside = path.is_relative_to(home)
@@ -233,13 +210,12 @@ def _build(fresh: Loaded, archive: Archive, say: Say) -> None:
     """Fill the new directories."""
     preflight.ports(fresh.settings, "postgres")
     prepare.prepare(fresh.settings)
-    for part, tree, what in backup.trees(fresh.settings):
-        if count := archive.extract(part, tree):
-            say(f"Restored {what}: {count} files.")
+    for tree in backup.trees(fresh.settings):
+        if count := archive.extract(tree.folder, tree.path(fresh.settings)):
+            say(f"Restored {tree.what}: {count} files.")
     _databases(fresh, archive, say)
-    if archive.names("qdrant/server"):
-        _vectors(fresh, archive)
-        say("Restored the vectors of Qdrant's server.")
+    for service in services.ALL:
+        service.restore(fresh, archive, say)
     os.sync()
 
 
@@ -249,12 +225,13 @@ def _databases(fresh: Loaded, archive: Archive, say: Say) -> None:
     held = archive.names("databases")
     wanted = [
         application
-        for application in applications(chosen, ["mlflow"])
+        for application in applications(chosen)
         if f"databases/{application.name}.dump" in held
     ]
-    command = [sys.executable, "-P", "-m", "dagma.stack.postgres"]
-    with _server(fresh, "postgres", command, {}) as server:
-        _wait(server, Layout.of(chosen).log("postgres"), lambda: _listens(chosen.postgres_port))
+    command = [sys.executable, "-P", "-m", "dagma.stack.services", "postgres"]
+    with temporary.server(fresh, "postgres", command, {}) as server:
+        port = chosen.postgres_port
+        temporary.wait(server, fresh, "postgres", lambda: temporary.listens(port))
         init.create_empty(chosen, wanted, archive.manifest.prepared)
         with tempfile.TemporaryDirectory(dir=chosen.home) as folder:
             archive.extract("databases", Path(folder))
@@ -271,76 +248,6 @@ def _load(chosen: Settings, application: Application, dump: Path) -> None:
             f"The database {application.database} cannot be restored, the state is as it was; "
             f"{error}"
         ) from error
-
-
-def _vectors(fresh: Loaded, archive: Archive) -> None:
-    """Let Qdrant's server load its snapshot, which it does at a start only."""
-    chosen = fresh.settings
-    layout = Layout.of(chosen)
-    preflight.ports(chosen, "qdrant")
-    with tempfile.TemporaryDirectory(dir=layout.qdrant) as folder:
-        archive.extract("qdrant/server", Path(folder))
-        snapshot = Path(folder) / Path(backup.SNAPSHOT).name
-        program = topology.qdrant_program(chosen) or "qdrant"
-        command = [program, "--disable-telemetry", "--config-path", str(layout.qdrant_config)]
-        command += ["--storage-snapshot", str(snapshot)]
-        extra = {
-            "QDRANT__SERVICE__HOST": "127.0.0.1",
-            "QDRANT__SERVICE__HTTP_PORT": str(chosen.qdrant_port),
-            "QDRANT__SERVICE__GRPC_PORT": str(chosen.qdrant_grpc_port),
-            # From its working directory: it takes a path with a colon for two words.
-            "QDRANT__STORAGE__STORAGE_PATH": "storage",
-            "QDRANT__STORAGE__SNAPSHOTS_PATH": "snapshots",
-        }
-        with _server(fresh, "qdrant", command, extra) as server:
-            _wait(server, layout.log("qdrant"), lambda: _ready(chosen.qdrant_port))
-
-
-@contextlib.contextmanager
-def _server(
-    fresh: Loaded, name: str, command: list[str], extra: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one server of the new state, and end it so that it writes all to the disk."""
-    layout = Layout.of(fresh.settings)
-    with layout.log(name).open("ab") as log:
-        server = subprocess.Popen(
-            command,
-            env=environment.of_services(fresh, [], os.environ) | extra,
-            cwd=layout.qdrant if name == "qdrant" else None,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for us
-        )
-    try:
-        yield server
-    finally:
-        server.send_signal(signal.SIGINT)  # to PostgreSQL "fast": it ends sessions
-        try:
-            server.wait(timeout=ENDING)
-        except subprocess.TimeoutExpired as error:
-            server.kill()
-            raise StackError(f"{name} did not end within {ENDING:.0f} s.") from error
-
-
-def _wait(server: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool]) -> None:
-    wait_until(lambda: answers() or server.poll() is not None, PATIENCE, 0.05)
-    if not answers():
-        end = " | ".join(last_lines(log, 3))
-        raise BackupError(f"{log.stem} cannot be started for the restore: {end}")
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _ready(port: int) -> bool:
-    try:
-        direct.opened(f"http://127.0.0.1:{port}/readyz", timeout=5.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _swap(places: list[Place]) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from dagma.errors import DagmaError
+from dagma.stack import services
 from dagma.stack.layout import Layout
 from dagma.stack.settings import Settings
 
@@ -21,18 +22,15 @@ from dagma.stack.settings import Settings
 PATIENCE = 1.0
 DATABASE_PATIENCE = 2
 
-#: What the user reads, by the name in `dagma status --json`, in the order of the line.
+#: What the user reads, by the name in `dagma status --json`, in the order of the line; of the
+#: databases, which come first, it is their name.
 LABELS = {
-    "database_dagster": "database dagster",
-    "database_mlflow": "mlflow",
-    "database_analytics": "analytics",
     "wal": "write-ahead log",
     "cluster": "databases (PostgreSQL does not answer)",
-    "dagster": "files of assets and logs of steps",
-    "mlflow": "MLflow artifacts",
-    "vectors": "vectors",
+    **dict(service.measured for service in services.ALL if service.measured),
     "logs": "logs of services",
 }
+_DATABASE = "database_"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Sizes:
     """What the state takes.
 
     Attributes:
-        parts: Bytes by the names of `LABELS`.
+        parts: Bytes by the names of `LABELS`, and of the databases.
         complete: Whether everything was reached in time, and readable.
     """
 
@@ -49,7 +47,7 @@ class Sizes:
 
     def __str__(self) -> str:
         """One line for the user."""
-        parts = [f"{LABELS[name]} {decimal(size)}" for name, size in self.parts.items()]
+        parts = [f"{_label(name)} {decimal(size)}" for name, size in self.parts.items()]
         bound = "" if self.complete else "more than "
         return f"state {bound}{decimal(sum(self.parts.values()))}: {', '.join(parts)}"
 
@@ -63,18 +61,20 @@ def measure(settings: Settings, databases: bool) -> Sizes:
     """
     layout, walk = Layout.of(settings), _Walk(time.monotonic() + PATIENCE)
     parts = _databases(settings) if databases else {}
-    vectors = {layout.qdrant, layout.qdrant_embedded(settings)}
-    inside = layout.qdrant_embedded(settings).is_relative_to(layout.qdrant)
     # The small ones first, so that only the large ones can be cut short.
-    parts |= {
-        "logs": walk.size(layout.logs),
-        "vectors": sum(walk.size(tree) for tree in ({layout.qdrant} if inside else vectors)),
-        "mlflow": walk.size(layout.mlflow_artifacts),
-        "dagster": walk.size(layout.dagster(settings)),
-    }
-    if "database_dagster" not in parts:
+    files = {"logs": walk.size(layout.logs)}
+    for service in reversed(services.ALL):
+        if service.measured:
+            files[service.measured[0]] = sum(map(walk.size, service.sized(settings)))
+    if not parts:
         parts["cluster"] = walk.size(layout.cluster)
-    return Sizes({name: parts[name] for name in LABELS if name in parts}, walk.complete)
+    return Sizes(parts | {n: files[n] for n in LABELS if n in files}, walk.complete)
+
+
+def _label(name: str) -> str:
+    """Of a part; only the first database is called one."""
+    database = name.removeprefix(_DATABASE)
+    return LABELS.get(name, f"database {database}" if database == "dagster" else database)
 
 
 def _databases(settings: Settings) -> dict[str, int]:
@@ -83,7 +83,7 @@ def _databases(settings: Settings) -> dict[str, int]:
 
     from dagma.stack import applications
 
-    names = {settings.postgres_db: "dagster", "mlflow": "mlflow", "analytics": "analytics"}
+    names = {one.database: one.name for one in applications.applications(settings)}
     soon: dict[str, Any] = {
         "patience": 0.0,
         "connect_timeout": DATABASE_PATIENCE,
@@ -99,11 +99,12 @@ def _databases(settings: Settings) -> dict[str, int]:
                 " WHERE datname = ANY(%s)",
                 (list(names),),
             )
-            found = {f"database_{names[name]}": int(size) for name, size in cursor.fetchall()}
+            sizes = {names[database]: int(size) for database, size in cursor.fetchall()}
             cursor.execute("SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()")
             [(wal,)] = cursor.fetchall()
     except (psycopg2.Error, DagmaError, OSError):
         return {}
+    found = {f"{_DATABASE}{name}": sizes[name] for name in names.values() if name in sizes}
     return found | {"wal": int(wal)}
 
 

@@ -1,15 +1,15 @@
-"""The services of ``process-compose.yaml``: names, groups, addresses, and where the file is."""
+"""The topology, ``process-compose.yaml``: its processes, by name and group, and where the file is."""
 
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from dagma.errors import PreflightError
-from dagma.stack.layout import Layout
+from dagma.stack import services
+from dagma.stack.service import GROUPS as GROUP_NAMES
 from dagma.stack.settings import Settings
 
 #: The oldest process-compose that understands the topology, and the first that may not: the checks
@@ -23,120 +23,46 @@ INIT = "init"
 UPGRADE = "Upgrade: "
 
 
-@dataclass(frozen=True)
-class Service:
-    """What the command line has to know about one process of the topology.
+#: The processes that a user sees, in the order in which they are shown.
+SERVICES = {name: process for name, (process, _) in services.PROCESSES.items()}
 
-    Attributes:
-        name: Its name in ``process-compose.yaml``.
-        url: Where a user finds it, or when; a format string over the settings, ``web``, the host, and
-            ``code``, where the user code listens.
-        ports: The settings that hold its ports.
-        loopback: It listens on 127.0.0.1 whatever DAGMA_HOST says.
-        programs: What has to be on PATH.
-    """
-
-    name: str
-    url: str
-    ports: tuple[str, ...] = ()
-    loopback: bool = False
-    programs: tuple[str, ...] = ()
-
-
-SERVICES = {
-    service.name: service
-    for service in (
-        Service(
-            "postgres",
-            "postgresql://{s.postgres_user}@127.0.0.1:{s.postgres_port}/{s.postgres_db}",
-            ("postgres_port",),
-            loopback=True,
-            programs=("postgres", "initdb", "pg_isready"),
-        ),
-        Service(
-            "user_code",
-            "{code}",
-            ("user_code_port",),
-            loopback=True,
-            programs=("dagster",),
-        ),
-        Service(
-            "webserver",
-            "http://{web}:{s.webserver_port}",
-            ("webserver_port",),
-            programs=("dagster-webserver",),
-        ),
-        Service(
-            "daemon",
-            "http://{web}:{s.webserver_port}/deployment/daemons",
-            programs=("dagster-daemon",),
-        ),
-        Service("mlflow", "http://{web}:{s.mlflow_port}", ("mlflow_port",), programs=("mlflow",)),
-        Service("qdrant", "http://{web}:{s.qdrant_port}", ("qdrant_port", "qdrant_grpc_port")),
-        Service("maintenance", "daily at {s.maintenance_at} {s.timezone}"),
-    )
-}
-
-_MINIMAL = ("postgres", "user_code", "webserver", "daemon")
-#: What a user may ask for, by name; all have maintenance, where the settings leave it something to do.
+#: What a user may ask for, by name, and the processes in it.
 GROUPS = {
-    "minimal": (*_MINIMAL, "maintenance"),
-    "data": (*_MINIMAL, "mlflow", "maintenance"),
-    "vector": (*_MINIMAL, "qdrant", "maintenance"),
-    "ml": (*_MINIMAL, "mlflow", "qdrant", "maintenance"),
-    "full": tuple(SERVICES),
+    group: tuple(
+        process.name
+        for service in services.ALL
+        if group in service.groups
+        for process in service.processes
+    )
+    for group in GROUP_NAMES
 }
 
 
-def probe_host(settings: Settings) -> str:
-    """Where this machine reaches the web interfaces."""
-    return "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-
-
-def url(service: str, settings: Settings) -> str:
-    """Where a user finds a service; of Qdrant the dashboard, where its files are there."""
-    port, layout = settings.user_code_port, Layout.of(settings)
-    code = f"grpc://127.0.0.1:{port}" if port else f"unix:{layout.user_code_socket}"
-    found = SERVICES[service].url.format(s=settings, web=probe_host(settings), code=code)
-    page = layout.qdrant_web_ui(settings) / "index.html"
-    return f"{found}/dashboard" if service == "qdrant" and page.is_file() else found
-
-
-def qdrant_program(settings: Settings) -> str | None:
-    """The Qdrant server, if this machine has one.
-
-    Raises:
-        PreflightError: DAGMA_QDRANT_BIN names no program.
-    """
-    if settings.qdrant_bin is None:
-        return shutil.which("qdrant")
-    found = shutil.which(settings.qdrant_bin)
-    if found is None:
-        raise PreflightError(
-            f"DAGMA_QDRANT_BIN is {str(settings.qdrant_bin)!r}, which is not an executable file."
-        )
-    return found
+def url(name: str, settings: Settings) -> str:
+    """Where a user finds a process."""
+    process, service = services.PROCESSES[name]
+    return service.url(process, settings)
 
 
 def members(group: str, settings: Settings) -> tuple[list[str], str | None]:
-    """The services of a group that have something to do and that this machine can run.
+    """The processes of a group that have something to do and that this machine can run.
 
-    The other part is a line about those that it cannot run.
+    The other part is lines about those that it cannot run.
 
     Raises:
         PreflightError: There is no such group.
     """
     if group not in GROUPS:
         raise PreflightError(f"There is no group {group!r}; choose one of {', '.join(GROUPS)}.")
-    names = [name for name in GROUPS[group] if name != "maintenance" or settings.daily]
-    if "qdrant" not in names or qdrant_program(settings):
-        return names, None
-    names.remove("qdrant")
-    note = (
-        "qdrant is left out: there is no qdrant program on PATH or in DAGMA_QDRANT_BIN; "
-        "assets use the embedded engine in QDRANT_PATH."
-    )
-    return names, note
+    names, notes = [], []
+    for service in services.ALL:
+        if group not in service.groups or not service.wanted(settings):
+            continue
+        if missing := service.missing(settings):
+            notes.append(missing)
+        else:
+            names += [process.name for process in service.processes]
+    return names, "\n".join(notes) or None
 
 
 def path() -> Path:

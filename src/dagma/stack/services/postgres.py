@@ -1,4 +1,4 @@
-"""Start PostgreSQL: create the cluster when there is none, then become the server.
+"""PostgreSQL: the cluster, created at the first start, and the server, which root hands to another user.
 
 PostgreSQL refuses to run as root. Started by root, this takes the identity of the cluster's owner;
 for a new cluster that of an unprivileged account. Where such an account cannot reach the state
@@ -9,26 +9,35 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from dagma import private
-from dagma.errors import DagmaError, DatabaseError
-from dagma.stack import disk, passwords, settings
+from pydantic import BaseModel
+
+from dagma import private, values
+from dagma.errors import DatabaseError
+from dagma.stack import disk
+from dagma.stack.fields import STACK, secret, setting
 from dagma.stack.layout import Layout
-from dagma.stack.settings import Settings
+from dagma.stack.service import Process, Service
+
+if TYPE_CHECKING:
+    from dagma.stack.settings import Settings
 
 #: Accounts to run as when root starts a new cluster, in order; the first is that of the images.
 ACCOUNTS = ("65532", "postgres", "nobody")
+#: The cluster's first role, and the database of that name.
+SUPERUSER = "postgres"
+#: Databases that new ones are copied from.
+TEMPLATES = ("template0", "template1")
 #: Seconds between two looks at a full disk.
 PAUSE = 1.0
 
 _INITDB = (
     "initdb",
     "--no-sync",
-    "--username=postgres",
+    f"--username={SUPERUSER}",
     "--encoding=UTF8",
     "--locale=C",
     "--locale-provider=builtin",
@@ -38,26 +47,58 @@ _INITDB = (
 )
 
 
-def main() -> None:
-    """Entry point of the process `postgres`; does not return unless it fails."""
-    try:
-        _start(settings.load(os.environ).settings)
-    except DagmaError as error:
-        sys.exit(f"dagma: {error}")
+class PostgresSettings(BaseModel):
+    """What a user can set about PostgreSQL."""
+
+    postgres_port: values.Port = setting(
+        "POSTGRES_PORT", 5432, "Port of PostgreSQL, on loopback only.", taken_by=STACK
+    )
+    postgres_user: values.DatabaseName = setting(
+        "POSTGRES_USER", "dagster", "PostgreSQL role of Dagster.", taken_by=STACK
+    )
+    postgres_password: values.Password | None = secret(
+        "POSTGRES_PASSWORD",
+        "Password of that role; without it one is made and kept in DAGMA_HOME/secrets.",
+        "generated",
+        taken_by=STACK,
+    )
+    postgres_db: values.DatabaseName = setting(
+        "POSTGRES_DB", "dagster", "PostgreSQL database of Dagster.", taken_by=STACK
+    )
 
 
-def _start(chosen: Settings) -> NoReturn:
-    layout = Layout.of(chosen)
-    password = passwords.read(layout, passwords.SUPERUSER)
-    if os.geteuid() == 0:
-        leave_root(layout)
-    private.directory(layout.postgres)
-    os.chdir(layout.postgres)
-    wait_for_room(layout.postgres)
-    if not (layout.cluster / "PG_VERSION").exists():
-        create_cluster(layout.cluster, password)
-    arguments = server_arguments(layout, chosen)
-    os.execvp(arguments[0], arguments)
+class Postgres(Service):
+    """The database server; what is in its databases is of the services that own them."""
+
+    name = "postgres"
+    page = "backup.md"
+    own = ("POSTGRES_",)
+    processes = (
+        Process(
+            "postgres",
+            "postgresql://{s.postgres_user}@127.0.0.1:{s.postgres_port}/{s.postgres_db}",
+            ("postgres_port",),
+            loopback=True,
+            programs=("postgres", "initdb", "pg_isready"),
+        ),
+    )
+
+    def serve(self) -> NoReturn:
+        """Become the server."""
+        from dagma.stack import passwords, settings
+
+        chosen = settings.load(os.environ).settings
+        layout = Layout.of(chosen)
+        password = passwords.read(layout, SUPERUSER)
+        if os.geteuid() == 0:
+            leave_root(layout)
+        private.directory(layout.postgres)
+        os.chdir(layout.postgres)
+        wait_for_room(layout.postgres)
+        if not (layout.cluster / "PG_VERSION").exists():
+            create_cluster(layout.cluster, password)
+        arguments = server_arguments(layout, chosen)
+        os.execvp(arguments[0], arguments)
 
 
 def wait_for_room(directory: Path) -> None:
@@ -70,7 +111,7 @@ def wait_for_room(directory: Path) -> None:
         time.sleep(PAUSE)
 
 
-def server_arguments(layout: Layout, chosen: Settings) -> list[str]:
+def server_arguments(layout: Layout, chosen: "Settings") -> list[str]:
     """The command line of the server: what is set here wins over postgresql.conf."""
     options = {
         "listen_addresses": "127.0.0.1",
@@ -178,7 +219,3 @@ def _hide_root(account: pwd.struct_passwd) -> None:
             "and this machine allows no user namespace: set DAGMA_HOME to a directory below /var, "
             "or run as an ordinary user."
         ) from error
-
-
-if __name__ == "__main__":
-    main()
