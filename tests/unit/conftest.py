@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ sys.path.append(str(CHECKOUT / "tests/stack"))
 # `nix develop` has what `dagma env` says of the checkout's own stack, which is nothing to these.
 for name in exported_by_dagma(os.environ):
     del os.environ[name]
+# A job in the background ignores SIGINT; Dagster then ignores SIGTERM too, and so do our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
