@@ -6,6 +6,8 @@
   stack,
   # ./image of the same set; null on darwin.
   images,
+  # The same of the user-code image without the example.
+  withoutExample,
   # The flake's own source.
   source,
   # All outputs of ./default.nix, these checks among them.
@@ -219,6 +221,7 @@ in
   push = pushWith "push" pkgs.distribution;
 
   image = checkImage "image" images;
+  image-without-example = checkImage "image-without-example" withoutExample;
 
   # Built twice, with the same digests.
   image-rebuilt = images.rebuilt;

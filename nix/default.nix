@@ -13,11 +13,11 @@ let
     revision = source.rev or source.dirtyRev or "";
   };
   # Images are Linux's, whatever the machine that runs them.
-  images =
+  makeImages =
+    arguments:
     if pkgs.stdenv.hostPlatform.isLinux then
-      import ./image {
+      import ./image (arguments // {
         inherit pkgs python;
-        inherit (stack) recipes dbtManifest;
         # A tree with edits has no commit: what tells it from another such tree is its content.
         revision =
           source.rev or (builtins.concatStringsSep "-" [
@@ -25,15 +25,22 @@ let
             (builtins.substring 0 8 (builtins.hashString "sha256" (source.narHash or "")))
           ]);
         created = source.lastModified or 1;
-      }
+      })
     else
       null;
+  images = makeImages { example = { inherit (stack) recipes dbtManifest; }; };
+  # The image of user code for code of one's own.
+  withoutExample = makeImages {
+    example = null;
+    choose = roles: { inherit (roles) user-code; };
+  };
   everyCheck = import ./checks.nix {
     inherit
       pkgs
       python
       stack
       images
+      withoutExample
       source
       outputs
       ;
@@ -53,6 +60,7 @@ let
     // pkgs.lib.optionalAttrs (images != null) {
       inherit (images) image;
       image-sbom = images.sbom;
+      image-without-example = withoutExample.image;
     };
     # name -> package whose main program it runs
     programs = {

@@ -59,8 +59,7 @@ in
         pkgs = twins;
         python = import ./python { pkgs = twins; };
         choose = roles: { inherit (roles) daemon; };
-        recipes = throw "the daemon has no corpus";
-        dbtManifest = throw "the daemon has no manifest";
+        example = null;
         revision = "twin";
         created = 1;
       }

@@ -1,7 +1,7 @@
 """Check an OCI image layout without a container runtime.
 
-Usage: python check.py LAYOUT BUDGETS, the second a JSON file: role -> `bytes` (compressed, at most) and
-`reason`. Prints one line per image; ends with status 1 and one sentence per mistake.
+Usage: python check.py LAYOUT BUDGETS, the second a JSON file: role -> `bytes` (compressed, at most),
+`reason`, and maybe `without`, names of Python packages that the image holds none of. Prints one line per image; ends with status 1 and one sentence per mistake.
 
 What is required is in the OCI image specification 1.1: image-layout.md, image-index.md, manifest.md,
 descriptor.md, config.md, annotations.md and layer.md.
@@ -45,6 +45,9 @@ UNWANTED = re.compile(
     r"|\.opt-[12]\.pyc$"
     r"|/site-packages/.+/tests/"
 )
+
+#: Where the name of an installed Python package stands.
+INSTALLED = re.compile(r"/site-packages/([^/]+)-[^/-]+\.dist-info$")
 
 
 @dataclass
@@ -208,6 +211,11 @@ class Check:
             self.require(info.uid in (0, 65532), f"{role}: /{name} belongs to user {info.uid}")
             if info.issym():
                 self.require(resolve(entries, name), f"{role}: /{name} leads nowhere")
+        packages = {
+            re.sub("[-_.]+", "-", m[1]).lower() for m in map(INSTALLED.search, entries) if m
+        }
+        unwanted = sorted(packages.intersection(self.budgets[role].get("without", [])))
+        self.require(not unwanted, f"{role} holds the packages {', '.join(unwanted)}")
         self.store_paths(role, layers)
         self.command(role, config["config"], entries)
 

@@ -4,10 +4,9 @@
   pkgs,
   # ../python of the same set.
   python,
-  # The corpus of the example, ../recipes.nix.
-  recipes,
-  # The manifest of the example's dbt project, as ../dbt.nix makes it.
-  dbtManifest,
+  # What the user-code image has of the example: the corpus `recipes` (../recipes.nix) and the `dbtManifest`
+  # (../dbt.nix). Null: nothing, neither its packages nor its code.
+  example,
   # The commit that the images are made from, and its time in seconds since 1970. The index names them,
   # the images do not: one whose content stays keeps its digest.
   revision,
@@ -19,7 +18,7 @@ let
   inherit (pkgs) lib;
   inherit (builtins) toJSON;
 
-  roles = choose (import ./roles.nix { inherit pkgs python; });
+  roles = choose (import ./roles.nix { inherit pkgs python example; });
   roleNames = builtins.attrNames roles;
 
   inherit
@@ -27,8 +26,7 @@ let
       inherit
         pkgs
         python
-        recipes
-        dbtManifest
+        example
         roles
         ;
     })
@@ -140,8 +138,8 @@ let
             inherit (image) groups;
             layers = layersOf role;
             application = if role == "user-code" then application else [ ];
-            data = lib.optional (role == "user-code") {
-              inherit (recipes)
+            data = lib.optional (role == "user-code" && example != null) {
+              inherit (example.recipes)
                 file
                 version
                 sha256

@@ -5,10 +5,8 @@
   pkgs,
   # ../python of the same set.
   python,
-  # The corpus of the example, ../recipes.nix.
-  recipes,
-  # The manifest of the example's dbt project, as ../dbt.nix makes it.
-  dbtManifest,
+  # As for ./default.nix.
+  example,
   # ./roles.nix of the same set.
   roles,
 }:
@@ -248,12 +246,12 @@ let
   corpus = layer {
     name = "corpus";
     reason = "the default corpus of the example";
-    files = [ (file "/opt/dagster/recipes/recipes.db" recipes.file) ];
+    files = [ (file "/opt/dagster/recipes/recipes.db" example.recipes.file) ];
   };
   manifest = layer {
     name = "dbt-manifest";
     reason = "the manifest of the example's dbt project";
-    files = [ (file "/opt/dagster/dbt/manifest.json" dbtManifest) ];
+    files = [ (file "/opt/dagster/dbt/manifest.json" example.dbtManifest) ];
   };
 
   # The part of the package that serves assets, without the code that runs a stack. It has no
@@ -275,6 +273,15 @@ let
                 "stack"
               ]
               ++ instanceModules
+              ++ (
+                if example == null then
+                  [
+                    "definitions.py"
+                    "defs"
+                  ]
+                else
+                  [ ]
+              )
             )
             || builtins.match "__pycache__|[.].*" name != null
           then
@@ -319,9 +326,16 @@ let
   top = {
     user-code = [
       instance
-      corpus
-      manifest
     ]
+    ++ (
+      if example == null then
+        [ ]
+      else
+        [
+          corpus
+          manifest
+        ]
+    )
     ++ application;
     webserver = [ instance ];
     daemon = [ instance ];

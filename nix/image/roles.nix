@@ -6,6 +6,8 @@
   pkgs,
   # ../python of the same set.
   python,
+  # As for ./default.nix.
+  example,
 }:
 let
   # For `podman exec` and the Helm chart; in the registry set the two are one.
@@ -124,6 +126,14 @@ let
     # Your own modules are importable from here too.
     PYTHONPATH = "/opt/dagster/app";
   };
+  ofExample =
+    if example == null then
+      { }
+    else
+      {
+        RECIPES_SOURCE = "/opt/dagster/recipes";
+        DBT_MANIFEST = "/opt/dagster/dbt/manifest.json";
+      };
   # A container has one address or several, which it does not know beforehand; the door answers to
   # each, and to the names in DAGMA_ALLOWED_HOSTS.
   everywhere.DAGMA_HOST = "0.0.0.0";
@@ -136,9 +146,13 @@ in
 {
   user-code = role {
     name = "user-code";
-    groups = python.withExample;
+    groups = if example == null then python.withKit else python.withExample;
     title = "Dagma user code";
-    description = "Dagster's code server with the example's assets, over gRPC on port 4000";
+    description =
+      if example == null then
+        "Dagster's code server for assets of your own, over gRPC on port 4000"
+      else
+        "Dagster's code server with the example's assets, over gRPC on port 4000";
     command = [
       "python"
       "-P"
@@ -149,14 +163,19 @@ in
       "0.0.0.0"
       "--port"
       "4000"
-      "--module-name"
-      "dagma.definitions"
-      "--location-name"
-      "dagma"
-    ];
-    environment = dagster // {
-      RECIPES_SOURCE = "/opt/dagster/recipes";
-      DBT_MANIFEST = "/opt/dagster/dbt/manifest.json";
+    ]
+    ++ (
+      if example == null then
+        [ ] # its user adds a module
+      else
+        [
+          "--module-name"
+          "dagma.definitions"
+          "--location-name"
+          "dagma"
+        ]
+    );
+    environment = dagster // ofExample // {
       MLFLOW_DISABLE_TELEMETRY = "true";
       # Where code binds no IO manager: pickles in one place, which run config cannot move.
       DAGSTER_DEFAULT_IO_MANAGER_MODULE = "dagma.kit.io.files";
@@ -168,10 +187,18 @@ in
     port = 4000;
     health = "grpc:4000";
     state = storage;
-    budget = {
-      bytes = 315000000;
-      reason = "304 MB: of the example's packages pyarrow, scipy below gensim, and dbt are 165 MB";
-    };
+    budget =
+      if example == null then
+        {
+          bytes = 173000000;
+          reason = "166 MB: pyarrow, and numpy with pandas, are 75 MB of it";
+          without = python.ofExample;
+        }
+      else
+        {
+          bytes = 315000000;
+          reason = "304 MB: of the example's packages pyarrow, scipy below gensim, and dbt are 165 MB";
+        };
   };
 
   webserver = role {

@@ -166,6 +166,7 @@ in
     environment
     metadata
     info
+    withKit
     withExample
     ofExample
     ;

@@ -16,8 +16,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
     return Maker(tmp_path, monkeypatch)
 
 
-def mistakes(path: Path, budget: int = 100_000) -> list[str]:
-    found = check.Check(path, {"web": {"bytes": budget, "reason": "it is small"}})
+def mistakes(path: Path, budget: int = 100_000, **more: object) -> list[str]:
+    found = check.Check(path, {"web": {"bytes": budget, "reason": "it is small", **more}})
     list(found.run())
     return found.mistakes
 
@@ -58,6 +58,14 @@ def test_a_layer_with_other_bytes(make: Maker) -> None:
     found = " ".join(mistakes(path))
     assert "has another digest" in found
     assert "diff_ids are not those of the layers" in found
+
+
+def test_a_package_that_an_image_is_to_be_without(make: Maker) -> None:
+    site = make.store / "a-tool/lib/python3.13/site-packages"
+    (site / "Big_Thing-1.0.dist-info").mkdir(parents=True)
+    path = make.layout([make.system()], ["a-tool"])
+    assert mistakes(path, without=["thing"]) == []
+    assert mistakes(path, without=["big-thing"]) == ["web holds the packages big-thing"]
 
 
 def test_a_file_in_two_layers(make: Maker) -> None:

@@ -17,7 +17,13 @@ SOURCE_VARIABLE = "RECIPES_SOURCE"
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Bind the resources, the IO managers and the executor.
+    """Bind the kit's resources and our own."""
+    of_the_kit = (io_managers, notifications, tracking, vectors)
+    return dg.Definitions.merge(own(), *(module.resources() for module in of_the_kit))
+
+
+def own() -> dg.Definitions:
+    """The default IO manager, the corpus and the executor.
 
     `files` writes below the instance's storage directory: `$DAGSTER_HOME/storage/`, or a temporary
     directory where DAGSTER_HOME is unset.
@@ -25,7 +31,7 @@ def resources() -> dg.Definitions:
     The steps run inside the run's own process: a process per step imports Dagster again each time,
     which takes longer than any step here.
     """
-    own = dg.Definitions(
+    return dg.Definitions(
         resources=closed(
             {
                 "io_manager": files,
@@ -36,5 +42,3 @@ def resources() -> dg.Definitions:
         ),
         executor=dg.in_process_executor,
     )
-    of_the_kit = (io_managers, notifications, tracking, vectors)
-    return dg.Definitions.merge(own, *(module.resources() for module in of_the_kit))

@@ -17,6 +17,7 @@ from dagma.defs.recipes.corpus import read_corpus
 from dagma.defs.recipes.errors import RecipesError
 from dagma.defs.recipes.source import RecipesSource
 from dagma.kit.frame import DataFrame
+from dagma.kit.io import resources as io_managers
 
 GROUP = "ingestion"
 #: The job that the sensor starts.
@@ -101,7 +102,7 @@ def source_ingredients(source_recipes: DataFrame) -> dg.Output[DataFrame]:
 @dg.definitions
 def ingestion() -> dg.Definitions:
     """The job `ingest_source`, with the assets that it makes as external ones."""
-    bound = [module.resources().resources for module in (shared, own)]
+    bound = [made().resources for made in (shared.own, own.resources, io_managers.resources)]
     job = dg.define_asset_job(
         INGEST,
         selection=dg.AssetSelection.groups(GROUP),
