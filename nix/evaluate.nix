@@ -18,6 +18,16 @@ let
     checks = removeAttrs outputs.checks [ "evaluation" ];
   };
 
+  # As ./nixpkgs.nix has them; null for what is joined in another way than a list.
+  licensesOf =
+    given:
+    if builtins.isList given then
+      map (licence: licence.spdxId or licence.shortName or "?") given
+    else if given ? spdxId then
+      [ given.spdxId ]
+    else
+      null;
+
   told = value: if builtins.isList value then toString value else "${value}";
   # A sentence for each fact of ./nixpkgs.nix that the set has otherwise.
   differing =
@@ -27,6 +37,8 @@ let
         version = set.${name}.version or null;
         outputs = builtins.filter (output: output != "out") (set.${name}.outputs or [ ]);
         mainProgram = set.${name}.meta.mainProgram or null;
+        licenses = licensesOf (set.${name}.meta.license or null);
+        cpe = set.${name}.meta.identifiers.cpe or null;
       };
       fact = builtins.intersectAttrs here facts.${name};
     in

@@ -76,6 +76,7 @@ let
     ])
     (hands complete true)
     (hands (removeAttrs complete [ "qdrant-web-ui" ]) false)
+    listed
   ];
 
   # A test of ./stack.nix: whether the command of a set hands the dashboard's files to Qdrant's server.
@@ -90,6 +91,32 @@ let
       "handed: the dashboard's files, where a set has them"
     else
       throw "evaluation: whether ${variable} is in the command `stack` is wrong";
+
+  # A test of ./image/nixpkgs.nix: the lists of components get what nixpkgs says of its packages in the
+  # images, as far as its facts go.
+  listed =
+    let
+      outputs = import ./. {
+        set = complete;
+        inherit source;
+      };
+      specification = builtins.unsafeDiscardStringContext outputs.packages.image-sbom.specification;
+      inherit (builtins.fromJSON specification) packages;
+      given = builtins.listToAttrs (
+        map (package: {
+          inherit (package) name;
+          value = map (licence: licence.spdxId or licence.shortName) package.license ++ [ package.cpe ];
+        }) packages
+      );
+      others = builtins.filter (name: !(facts.${name} ? licenses)) (builtins.attrNames facts);
+      known = builtins.mapAttrs (_: fact: fact.licenses ++ [ (fact.cpe or null) ]) (
+        removeAttrs facts others
+      );
+    in
+    if given == known then
+      "listed: licences and CPE of ${toString (builtins.attrNames given)}"
+    else
+      throw "evaluation: of nixpkgs' packages the lists of components get ${builtins.toJSON given}";
 
   evaluations =
     builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))

@@ -6,6 +6,8 @@
 #   version      there, if the file says it
 #   outputs      beside `out`
 #   mainProgram  `meta.mainProgram`, where the package has one
+#   licenses     those in `meta.license` by `spdxId`, or `shortName` where SPDX has none; of what images hold
+#   cpe          `meta.identifiers.cpe`, likewise
 {
   bashInteractive = {
     file = "pkgs/shells/bash/5.nix";
@@ -17,6 +19,7 @@
       "info"
     ];
     mainProgram = "bash";
+    licenses = [ "GPL-3.0-or-later" ];
   };
   cacert = {
     file = "pkgs/by-name/ca/cacert/package.nix";
@@ -27,6 +30,8 @@
       "p11kit"
       "hashed"
     ];
+    licenses = [ "MPL-2.0" ];
+    cpe = "cpe:2.3:a:mozilla:nss:3.119.1:*:*:*:*:*:*:*";
   };
   # One program under many names, which goes by the name that it is called by.
   coreutils = {
@@ -34,6 +39,8 @@
     read = "1b3d932e0984";
     version = "9.11";
     outputs = [ "info" ];
+    licenses = [ "GPL-3.0-or-later" ];
+    cpe = "cpe:2.3:a:gnu:coreutils:9.11:*:*:*:*:*:*:*";
   };
   distribution = {
     file = "pkgs/by-name/di/distribution/package.nix";
@@ -80,6 +87,7 @@
     file = "pkgs/development/interpreters/python/cpython/default.nix";
     read = "007088359e7a";
     mainProgram = "python3.13";
+    licenses = [ "Python-2.0" ];
   };
   runCommand = {
     file = "pkgs/build-support/trivial-builders/default.nix";
@@ -112,6 +120,7 @@
     read = "044b684b71e9";
     version = "0.19.0";
     mainProgram = "tini";
+    licenses = [ "MIT" ];
   };
   tzdata = {
     file = "pkgs/by-name/tz/tzdata/package.nix";
@@ -121,6 +130,10 @@
       "bin"
       "man"
       "dev"
+    ];
+    licenses = [
+      "BSD-3-Clause"
+      "publicDomain"
     ];
   };
   writeShellApplication = {
@@ -135,6 +148,7 @@
       "dev"
       "static"
     ];
+    licenses = [ "Zlib" ];
   };
   # Without a `mainProgram`, and without the dashboard's files.
   qdrant = {

@@ -27,8 +27,15 @@ let
     stub name { outputs = [ "out" ] ++ fact.outputs or [ ]; }
     // (if fact ? version then { inherit (fact) version; } else { })
     // {
-      meta = if fact ? mainProgram then { inherit (fact) mainProgram; } else { };
+      pname = name;
+      meta =
+        (if fact ? mainProgram then { inherit (fact) mainProgram; } else { })
+        // (if fact ? licenses then { license = map licence fact.licenses; } else { })
+        // (if fact ? cpe then { identifiers = { inherit (fact) cpe; }; } else { });
     };
+
+  # As in nixpkgs' lib.licenses.
+  licence = name: if name == "publicDomain" then { shortName = name; } else { spdxId = name; };
 
   # What is no package.
   special = {

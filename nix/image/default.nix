@@ -34,6 +34,7 @@ let
     otherwise
     bottom
     debian
+    nixpkgs
     corpus
     application
     layersOf
@@ -123,6 +124,7 @@ let
           lock = ../python/lock.json;
           system = pkgs.stdenv.hostPlatform.system;
           inherit (debian) prefixes records;
+          packages = nixpkgs;
           build = {
             inherit revision;
             source = python.project.urls.Source or null;

@@ -85,6 +85,7 @@ let
     inherit pkgs;
     prefixes = system ++ [ pkgs.python313 ];
   };
+  nixpkgs = import ./nixpkgs.nix { packages = system ++ [ pkgs.python313 ]; };
 
   # name of a wheel -> the roles that have it.
   users = name: filter (role: elem name roles.${role}.wheels) roleNames;
@@ -396,6 +397,7 @@ in
     bottom
     corpus
     debian
+    nixpkgs
     application
     layersOf
     referenced

@@ -1,14 +1,17 @@
-"""Say licences as SPDX does: those that Debian's copyright files list, and those of wheels' metadata."""
+"""Say licences as SPDX does: those of Debian's copyright files, of wheels' metadata and of nixpkgs."""
 
 import re
 from collections.abc import Iterable
 from importlib.metadata import PathDistribution
 from pathlib import Path
+from typing import Any
 
 from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
 from cyclonedx.spdx import fixup_id, is_expression
 
 from debian_records import fields
+
+type MetaLicense = str | dict[str, Any] | list["MetaLicense"]
 
 #: A `License` field longer than this is the licence's text, not its name.
 LONGEST_NAME = 80
@@ -73,7 +76,12 @@ def term(name: str) -> str:
         if family == "GFDL-NIV":
             return f"GFDL-{spelled}-no-invariants-{later}"
         return f"{family}-{spelled}-{later}"
-    return fixup_id(name) or PREFIX + re.sub(r"[^A-Za-z0-9.]+", "-", name)
+    return fixup_id(name) or spdx_like(PREFIX, name)
+
+
+def spdx_like(prefix: str, name: str) -> str:
+    """Return a name that SPDX has not in the form that its expressions take."""
+    return prefix + re.sub(r"[^A-Za-z0-9.]+", "-", name)
 
 
 def conjuncts(names: str) -> set[str]:
@@ -148,6 +156,35 @@ def of_wheel(name: str, info: Path) -> str | None:
         files = sorted(path for path in info.rglob("*") if re.match("(?i)licen[cs]e", path.name))
         return clauses(path.read_text(errors="replace") for path in files if path.is_file())
     return None
+
+
+def of_nixpkgs(given: MetaLicense) -> str:
+    """Return the `meta.license` of a package of nixpkgs as one SPDX expression.
+
+    Args:
+        given: A name, an attribute set of lib.licenses (lib/licenses/operators.nix joins others in one), or
+            a list of these, of which all hold.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, list):
+        return " AND ".join(map(in_brackets, given))
+    match given.get("licenseType"):
+        case "compound":
+            return f" {given['operator']} ".join(map(in_brackets, given["licenses"]))
+        case "exception":
+            return f"{of_nixpkgs(given['license'])} WITH {of_nixpkgs(given['exception'])}"
+        case "plus":
+            return f"{of_nixpkgs(given['license'])}+"
+    if "spdxId" in given:
+        return str(given["spdxId"])
+    return spdx_like("LicenseRef-nixpkgs-", given.get("shortName") or given["fullName"])
+
+
+def in_brackets(given: MetaLicense) -> str:
+    """Return a part of a longer expression of nixpkgs'."""
+    text = of_nixpkgs(given)
+    return f"({text})" if " AND " in text or " OR " in text else text
 
 
 def spelled(text: str) -> License:

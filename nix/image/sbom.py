@@ -3,8 +3,9 @@
 Usage: python sbom.py OUT SPECIFICATION. SPECIFICATION is a JSON file: `layout`, the OCI layout;
 `lock`, the file ../python/lock.json; `system`, the Nix system; `project`, that table of
 pyproject.toml; `bottom`, the layers below the wheels; `prefixes`, store paths with the Debian
-packages they are made of; `records`, what debian_records.py wrote of these, or null; and `roles`:
-for each its dependency `groups`, its `layers` (made by layer.py), the layers of the `application`,
+packages they are made of; `records`, what debian_records.py wrote of these, or null; `packages`, what
+nixpkgs says of its own, as nixpkgs.nix reads it; and `roles`: for each its dependency `groups`, its
+`layers` (made by layer.py), the layers of the `application`,
 `wheels`, name -> store path, and `data`: each a `file` (a store path) in a `layer`, with its
 `sha256`, its `license`, and the `source` (a package URL) and `version` that it is from; and
 `build`, what provenance.py takes.
@@ -123,6 +124,7 @@ class Writer:
         self.specification = specification
         self.lock: Json = json.loads(Path(specification["lock"]).read_text())
         self.debian = {item["path"]: item["debian"] for item in specification["prefixes"]}
+        self.nixpkgs = {item["path"]: item for item in specification["packages"]}
         records = specification["records"]
         self.records = Path(records) if records else None
         self.release = release(self.records) if self.records else {}
@@ -163,7 +165,18 @@ class Writer:
         where = properties(digest, path)
         if path in self.debian:
             return [self.debian_package(pin, where) for pin in self.debian[path]]
-        return [library(store_url(path), None, where)]
+        return [self.package(path, where)]
+
+    def package(self, path: str, where: list[Property]) -> Component:
+        """Return a package of nixpkgs; of most that others depend on there is only the path."""
+        if path not in self.nixpkgs:
+            return library(store_url(path), None, where)
+        given = self.nixpkgs[path]
+        purl = PackageURL("generic", None, given["name"], given["version"])
+        licence = licenses.spelled(licenses.of_nixpkgs(given["license"]))
+        found = library(purl, None, where, [licence])
+        found.cpe = given["cpe"]
+        return found
 
     def system(self) -> list[Component]:
         """Return the distribution that packages are from: without it scanners pass over them."""

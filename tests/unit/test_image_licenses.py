@@ -39,6 +39,39 @@ def test_the_licences_of_all_files_count() -> None:
     assert licenses.of_debian(text, "x") == "(GPL-2.0-or-later OR MIT) AND MIT AND Zlib"
 
 
+MIT, ZLIB = ({"licenseType": "simple", "spdxId": name} for name in ("MIT", "Zlib"))
+
+
+@pytest.mark.parametrize(
+    ("nixpkgs", "spdx"),
+    [
+        ({"spdxId": "MIT"}, "MIT"),
+        ("MIT", "MIT"),
+        ([MIT], "MIT"),
+        ([MIT, {"shortName": "publicDomain"}], "MIT AND LicenseRef-nixpkgs-publicDomain"),
+        ({"fullName": "Our own, 2.0"}, "LicenseRef-nixpkgs-Our-own-2.0"),
+        ({"licenseType": "compound", "operator": "OR", "licenses": [MIT, ZLIB]}, "MIT OR Zlib"),
+        (
+            [ZLIB, {"licenseType": "compound", "operator": "OR", "licenses": [MIT, ZLIB]}],
+            "Zlib AND (MIT OR Zlib)",
+        ),
+        (
+            {
+                "licenseType": "exception",
+                "operator": "WITH",
+                "license": {"spdxId": "GPL-3.0-or-later"},
+                "exception": {"spdxId": "GCC-exception-3.1"},
+            },
+            "GPL-3.0-or-later WITH GCC-exception-3.1",
+        ),
+        ({"licenseType": "plus", "operator": "+", "license": {"spdxId": "EUPL-1.1"}}, "EUPL-1.1+"),
+    ],
+)
+def test_a_licence_of_nixpkgs(nixpkgs: licenses.MetaLicense, spdx: str) -> None:
+    assert licenses.of_nixpkgs(nixpkgs) == spdx
+    licenses.spelled(spdx)
+
+
 def wheel(folder: Path, metadata: str, text: str = "") -> Path:
     (folder / "licenses").mkdir()
     (folder / "licenses/LICENSE.txt").write_text(text)

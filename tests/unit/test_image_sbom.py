@@ -85,6 +85,7 @@ class Lists:
             "bottom": [str(system)],
             "prefixes": [{"path": str(make.store / "a-tool"), "debian": PINS}],
             "records": str(make.folder / "records"),
+            "packages": [],
             "build": {
                 "revision": "abc-dirty-0123",
                 "source": None,
@@ -247,6 +248,23 @@ def test_packages_of_nixpkgs_are_of_no_operating_system(lists: Lists) -> None:
     document = lists.document()
     assert any(item.get("purl", "").endswith("tool") for item in document["components"])
     assert all(item["type"] != "operating-system" for item in document["components"])
+
+
+def test_a_package_of_nixpkgs_has_what_nixpkgs_says_of_it(lists: Lists) -> None:
+    (debian,) = lists.specification["prefixes"]
+    said = {
+        "path": debian["path"],
+        "name": "a",
+        "version": "1.2",
+        "license": {"spdxId": "Zlib"},
+        "cpe": "cpe:2.3:a:b:a:1.2:*:*:*:*:*:*:*",
+    }
+    lists.specification |= {"prefixes": [], "records": None, "packages": [said]}
+    found = component(lists.document(), "a")
+    assert (found["purl"], found["cpe"]) == ("pkg:generic/a@1.2", said["cpe"])
+    assert found["licenses"] == [{"license": {"id": "Zlib"}}]
+    text = (lists.folder / "lists/web.cdx.json").read_text()
+    assert check_sbom.JsonStrictValidator(check_sbom.SchemaVersion.V1_6).validate_str(text) is None
 
 
 def test_what_a_wheel_brings_along(lists: Lists) -> None:
