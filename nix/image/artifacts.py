@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import bundle
 import signing
 from layout import CONFIG, INDEX, MANIFEST, PREFIX, Json, Layout
 from provenance import PREDICATE
@@ -35,6 +36,7 @@ PROVENANCE = Kind(
     "provenance.json",
     {"in-toto.io/predicate-type": PREDICATE},
 )
+BUNDLE = Kind("signature", bundle.TYPE, "sigstore.json", bundle.ANNOTATIONS)
 
 
 def evidence(folders: Iterable[Path], role: str, digest: str) -> list[tuple[Kind, str, bytes]]:

@@ -5,7 +5,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from artifacts import Artifacts, evidence, tag
+import bundle
+from artifacts import BUNDLE, Artifacts, evidence, tag
 from layout import Json
 from registry import Registry
 from signing import PrivateKey
@@ -37,8 +38,19 @@ class Repository:
         name = descriptor["digest"].removeprefix("sha256:")
         self.registry.put(self.scratch.out, name, f"{self.name}{where}")
 
-    def sign(self, subject: Json, key: PrivateKey) -> Json:
-        """Sign a manifest beside the signatures of others; return the entry for its referrers."""
+    def sign(self, subject: Json, key: PrivateKey) -> list[Json]:
+        """Sign a manifest in both forms of cosign's; return the entries for its referrers."""
+        return [self.document(subject, key), self.bundle(subject, key)]
+
+    def bundle(self, subject: Json, key: PrivateKey) -> Json:
+        """Sign a manifest as cosign 3 does."""
+        content = bundle.make(key, subject["digest"])
+        entry = self.scratch.artifact(subject, BUNDLE, f"signature.{BUNDLE.file}", content)
+        self.put(entry, f"@{entry['digest']}")
+        return entry
+
+    def document(self, subject: Json, key: PrivateKey) -> Json:
+        """Sign a manifest as cosign 1 and 2 do, beside the signatures of others."""
         where = f":{tag(subject['digest'], '.sig')}"
         there = self.registry.manifest(f"{self.name}{where}")
         others = []
@@ -86,14 +98,14 @@ def attach(
             for entry in entries:
                 repository.put(entry, f"@{entry['digest']}")
                 if key:
-                    repository.sign(entry, key)
+                    repository.refer(entry, repository.sign(entry, key))
             names = [kind.name for kind, _, _ in known]
             if key:
-                entries.append(repository.sign(manifest, key))
+                entries += repository.sign(manifest, key)
                 names.append("signature")
             if entries:
                 repository.refer(manifest, entries)
             about = manifest["digest"] if top["digest"] != manifest["digest"] else "it"
             print(f"  attached to {about}: {', '.join(names) or 'nothing, no --sbom is about it'}")
         if key and top not in layout.manifests(role):
-            repository.refer(top, [repository.sign(top, key)])
+            repository.refer(top, repository.sign(top, key))

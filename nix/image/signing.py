@@ -1,7 +1,8 @@
 """Sign digests of images as cosign does, and verify it: with a key of one's own and without a service.
 
-What is signed is a small JSON document ("simple signing") that names the digest. Keys are on the curve
-P-256, as cosign's are. Signatures are made without chance (RFC 6979): the same key gives the same.
+What is signed is a small JSON document ("simple signing") that names the digest: the form of cosign 1 and 2.
+bundle.py has that of cosign 3. Keys are on the curve P-256, as cosign's are. Signatures are made without
+chance (RFC 6979): the same key gives the same.
 """
 
 import base64
@@ -94,11 +95,18 @@ def sign(key: PrivateKey, signed: bytes) -> str:
     return base64.b64encode(key.sign(signed, algorithm)).decode()
 
 
-def verified(key: PublicKey, signed: bytes, signature: str, digest: str) -> bool:
-    """Return whether a document is signed with a key and names a digest."""
+def valid(key: PublicKey, signed: bytes, signature: str) -> bool:
+    """Return whether a signature, base64, is of some bytes and made with a key."""
     try:
         key.verify(base64.b64decode(signature, validate=True), signed, ec.ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verified(key: PublicKey, signed: bytes, signature: str, digest: str) -> bool:
+    """Return whether a document is signed with a key and names a digest."""
+    if not valid(key, signed, signature):
         return False
     image: dict[str, str] = json.loads(signed)["critical"]["image"]
     return image["docker-manifest-digest"] == digest

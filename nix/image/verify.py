@@ -12,8 +12,10 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
+import bundle
 import signing
 from artifacts import Artifacts, evidence, tag
 from attach import add_sbom
@@ -89,19 +91,40 @@ class Verification:
         if self.key is None:
             return
         digest = subject["digest"]
-        where = f"{self.repository}:{tag(digest, '.sig')}"
-        there = self.registry.manifest(where)
-        if there is None:
-            self.mistakes.append(f"{what} {digest} has no signature")
-            return
-        self.registry.get(where, self.scratch / "there")
-        for layer in json.loads(there)["layers"]:
-            document = self.scratch / "there/blobs" / layer["digest"].replace(":", "/")
-            signature = layer.get("annotations", {}).get(signing.SIGNATURE, "")
-            if signing.verified(self.key, document.read_bytes(), signature, digest):
+        problem = "has no signature"
+        for right in chain(self.documents(digest), self.bundles(digest)):
+            if right:
                 yield f"  {what} {digest} is signed"
                 return
-        self.mistakes.append(f"{what} {digest} is not signed with this key")
+            problem = "is not signed with this key"
+        self.mistakes.append(f"{what} {digest} {problem}")
+
+    def documents(self, digest: str) -> Iterator[bool]:
+        """Yield whether each signature in the form of cosign 1 and 2 is of the key."""
+        assert self.key
+        where = f"{self.repository}:{tag(digest, '.sig')}"
+        for layer, document in self.layers(where):
+            signature = layer.get("annotations", {}).get(signing.SIGNATURE, "")
+            yield signing.verified(self.key, document, signature, digest)
+
+    def bundles(self, digest: str) -> Iterator[bool]:
+        """Yield whether each signature in the form of cosign 3 is of the key."""
+        assert self.key
+        index = self.registry.manifest(f"{self.repository}:{tag(digest)}")
+        for entry in json.loads(index)["manifests"] if index else []:
+            if entry.get("artifactType", "").startswith(bundle.TYPES):
+                for _, content in self.layers(f"{self.repository}@{entry['digest']}"):
+                    yield bundle.verified(self.key, content, digest)
+
+    def layers(self, where: str) -> Iterator[tuple[Json, bytes]]:
+        """Yield the layers of what is in the registry, if it is, and what they hold."""
+        manifest = self.registry.manifest(where)
+        if manifest is None:
+            return
+        self.registry.get(where, self.scratch / "there")
+        for layer in json.loads(manifest)["layers"]:
+            blob = self.scratch / "there/blobs" / layer["digest"].replace(":", "/")
+            yield layer, blob.read_bytes()
 
 
 def verify(

@@ -12,10 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from small_layouts import done, refused, run, small_layout
 from test_push import LOGIN, PLAIN, ROLES, a_registry, registry  # noqa: F401
 
+import signing
+from artifacts import Artifacts, bare
+from attach import Repository
+from registry import Registry
 from stored import Stored
 
 TYPES = ["application/vnd.cyclonedx+json", "application/vnd.in-toto+json"]
 SIGNATURE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE = "dev.cosignproject.cosign/signature"
 
 
@@ -82,6 +87,17 @@ class Pushed:
 
     def blob(self, role, digest):
         return self.registry.get(f"team/{role}/blobs/{digest}")
+
+    def push_signed(self, form):
+        """Push, and sign with the key in one of cosign's forms alone."""
+        self.push()
+        key = signing.private_key(self.keys[0])
+        for role in ROLES:
+            scratch = Artifacts(self.folder / f"scratch-{role}")
+            registry = Registry(self.registry.address, [PLAIN])
+            there = Repository(registry, f"{self.registry.address}/team/{role}", scratch)
+            for subject in [*self.referrers(role), bare(Stored(self.layout).entries[role])]:
+                there.refer(subject, [getattr(there, form)(subject, key)])
 
 
 @pytest.fixture
@@ -179,10 +195,23 @@ def test_signed_images_are_verified_by_key(pushed, tmp_path):
     printed = pushed.verify("--key", public)
     # The manifest, the list and the provenance of each.
     assert printed.count(" is signed\n") == 3 * len(ROLES)
-    assert [entry["artifactType"] for entry in pushed.referrers("web")] == [*TYPES, SIGNATURE]
+    assert [entry["artifactType"] for entry in pushed.referrers("web")] == [
+        *TYPES,
+        SIGNATURE,
+        BUNDLE,
+    ]
     entries = pushed.referrers("web")
     pushed.push("--key", secret)
     assert pushed.referrers("web") == entries
+
+
+@pytest.mark.parametrize("form", ["document", "bundle"])
+def test_one_of_cosigns_forms_is_enough(pushed, form, tmp_path):
+    pushed.push_signed(form)
+    assert pushed.verify("--key", pushed.keys[1]).count(" is signed\n") == 3 * len(ROLES)
+    lines = pushed.wrong("--key", key_pair(tmp_path, "other")[1])
+    assert len(lines) == 3 * len(ROLES)
+    assert all(line.endswith("is not signed with this key") for line in lines)
 
 
 def test_a_signature_of_another_key_is_refused_and_both_can_stand(pushed, tmp_path):
@@ -198,7 +227,7 @@ def test_a_signature_of_another_key_is_refused_and_both_can_stand(pushed, tmp_pa
 
 
 def test_a_signature_of_another_digest_is_refused(pushed):
-    pushed.push("--key", pushed.keys[0])
+    pushed.push_signed("document")
     daemon, web = (pushed.digest(role).replace(":", "-") for role in ("daemon", "web"))
     copy = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", PLAIN]
     source, target = (
