@@ -34,7 +34,7 @@ ENVIRONMENTS = {
     "door/webserver.py": [["webserver"]],
     "door": [["webserver"], ["mlflow-server"]],
     "mlflow_artifacts.py": [["mlflow-server"]],
-    "stack/mlflow_server.py": [[BASE, "mlflow-server"]],
+    "stack/services/mlflow.py": [[BASE, "mlflow-server"]],
     "": [[BASE]],
 }
 #: Declared, and imported nowhere by name.

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import dagster as dg
 import pytest
@@ -59,7 +59,7 @@ def test_what_code_reads_is_what_the_table_says(module, node):
         return
     info = table()[name]
     (attribute,) = [key for key, one in Settings.model_fields.items() if one.alias == name]
-    declared = Settings.__annotations__[attribute]
+    declared = get_type_hints(Settings, include_extras=True)[attribute]
     assert rest[0] in (declared, *get_args(declared)), f"{name} is of another type in the table"
     default = named.get("default", rest[1] if len(rest) > 1 else "")
     assert default == info.default or (info.default is None), f"{name} has another default there"

@@ -88,7 +88,7 @@ def test_each_process_of_what_keeps_state_is_killed_in_a_test(
         pytest.skip("keeps nothing of its own")
     text = (ROOT / "tests/faults/kills.py").read_text()
     for process in service.processes:
-        assert f'Fault("{process.name}"' in text
+        assert f'_kill_service("{process.name}"' in text
 
 
 def test_nobody_else_knows_the_applications_by_name():

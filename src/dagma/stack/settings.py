@@ -160,7 +160,9 @@ HANDED_DOWN = frozenset(
 ).union(*(service.made for service in services.ALL))
 
 #: Variables of deploy/compose.yaml, which may be in the same `.env`.
-OF_COMPOSE = frozenset({"DAGMA_IMAGE_PREFIX", "DAGMA_IMAGE_TAG", "DAGMA_POSTGRES_IMAGE"})
+OF_COMPOSE = frozenset(
+    {"DAGMA_IMAGE_PREFIX", "DAGMA_IMAGE_TAG", "DAGMA_POSTGRES_IMAGE", "DAGMA_QDRANT_IMAGE"}
+)
 
 #: All names with these beginnings are ours; others (DAGSTER_*, MLFLOW_*) belong to the products,
 #: where only a name one keystroke away from a setting is taken for a slip.

@@ -128,14 +128,7 @@ class Qdrant(Service):
     products = {"QDRANT__": _SERVER}  # noqa: RUF012 - typed in Service
     # To the server an empty key is one too, which everybody has.
     never_empty = ("QDRANT__",)
-    made = frozenset(
-        {
-            "DAGMA_QDRANT_PROGRAM",
-            "DAGMA_WITHOUT_QDRANT",
-            "DAGMA_QDRANT_CONFIG",
-            "DAGMA_QDRANT_IMAGE",  # of deploy/compose.yaml
-        }
-    )
+    made = frozenset({"DAGMA_QDRANT_PROGRAM", "DAGMA_WITHOUT_QDRANT", "DAGMA_QDRANT_CONFIG"})
     distributions = ("qdrant-client",)
     processes = (
         Process(
