@@ -9,7 +9,7 @@ import pytest
 from live_stack import LONG, a_stack
 from platform_client import wait_for
 
-from dagma.stack import maintenance
+from dagma.stack.upkeep import maintenance
 
 
 @pytest.fixture(scope="module")

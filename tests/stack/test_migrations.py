@@ -16,10 +16,10 @@ from alembic import command
 from alembic.config import Config
 from live_stack import LONG, a_stack, wait_for
 
-from dagma.stack import dumps as own_dumps
 from dagma.stack import environment, prepare, settings, supervisor
 from dagma.stack.applications import applications
 from dagma.stack.service import database_url
+from dagma.stack.upkeep import dumps as own_dumps
 
 #: Revisions of about a year ago, to which Alembic can lead back.
 OLD = {"dagster": "1aca709bba64", "mlflow": "75868b020152"}

@@ -19,7 +19,8 @@ from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from dagma.instance.leases import database
 from dagma.lock import alone
-from dagma.stack import prune, settings
+from dagma.stack import settings
+from dagma.stack.upkeep import prune
 
 DAYS = 30
 LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c", "d"])

@@ -15,10 +15,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from dagma.errors import BackupError
-from dagma.stack import archive, backup, dumps, restore, settings
-from dagma.stack.archive import Writer, opened
+from dagma.stack import settings
 from dagma.stack.control import Stack
 from dagma.stack.services import qdrant
+from dagma.stack.upkeep import archive, backup, dumps, restore
+from dagma.stack.upkeep.archive import Writer, opened
 
 FACTS = {
     "created": "2026-01-01T00:00:00+00:00",

@@ -85,9 +85,9 @@ def test_the_commands_for_images_are_in_their_page():
 
 
 def test_the_page_on_backups_names_what_is_in_one():
-    from dagma.stack import archive, backup
     from dagma.stack.services import qdrant
     from dagma.stack.settings import Settings
+    from dagma.stack.upkeep import archive, backup
 
     page = (ROOT / "docs/backup.md").read_text()
     listed = re.findall(r"^\| `([\w/]+)/", page, re.MULTILINE)

@@ -9,7 +9,8 @@ import psutil
 import pytest
 from platform_client import wait_for
 
-from dagma.stack import environment, maintenance, settings, topology
+from dagma.stack import environment, settings, topology
+from dagma.stack.upkeep import maintenance
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: Last, hour and minute, next; in March 2026 summer time begins on the 29th, at two.

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
 from dagma.errors import StackError
-from dagma.stack import dumps, logs, migrations, settings
+from dagma.stack import logs, settings
 from dagma.stack.control import Stack
 from dagma.stack.supervisor import Process
+from dagma.stack.upkeep import dumps, migrations
 
 TRACEBACK = """INFO first
 Traceback (most recent call last):

@@ -10,7 +10,8 @@ from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, PIPELINE_EVEN
 from dagster._core.scheduler.instigation import TickStatus
 
 from dagma.errors import DagmaError
-from dagma.stack import environment, prune, settings
+from dagma.stack import environment, settings
+from dagma.stack.upkeep import prune
 
 KEEP = {"SKIPPED": "2", "FAILED": "3"}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagma.stack import archive, fields, services, settings, topology
+from dagma.stack import fields, services, settings, topology
 from dagma.stack.service import GROUPS, Service
+from dagma.stack.upkeep import archive
 
 ROOT = Path(__file__).parents[2]
 STACK = Path(str(services.__file__)).parents[1]

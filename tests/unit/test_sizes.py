@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from dagma.cli import main
-from dagma.stack import settings, sizes
+from dagma.stack import settings
+from dagma.stack.upkeep import sizes
 
 
 @pytest.fixture

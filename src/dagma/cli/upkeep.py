@@ -16,7 +16,7 @@ def backup_command(directory: Path | None) -> None:
 
     It goes to DIRECTORY, by default DAGMA_BACKUPS.
     """
-    from dagma.stack import backup
+    from dagma.stack.upkeep import backup
 
     stack = base.stack()
     with base.interruptible():
@@ -32,7 +32,7 @@ def restore_command(archive: Path, yes: bool) -> None:
 
     A present state is kept beside.
     """
-    from dagma.stack import restore
+    from dagma.stack.upkeep import restore
 
     stack = base.stack()
     with base.interruptible():
@@ -57,7 +57,7 @@ def prune_command(dry_run: bool) -> None:
 
     What is old, the settings DAGMA_KEEP_* say; the stack has to run. The state of assets, partitions and asset checks stays as it is.
     """
-    from dagma.stack import prune  # imports Dagster
+    from dagma.stack.upkeep import prune  # imports Dagster
 
     stack = base.stack()
     with base.interruptible():

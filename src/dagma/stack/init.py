@@ -14,12 +14,13 @@ from psycopg2.extensions import connection as Connection
 
 from dagma.databases import ensure_database, ensure_role
 from dagma.errors import DagmaError
-from dagma.stack import migrations, passwords, settings
+from dagma.stack import passwords, settings
 from dagma.stack.applications import applications, connected
 from dagma.stack.layout import Layout
-from dagma.stack.migrations import Migration
 from dagma.stack.service import Application
 from dagma.stack.settings import Settings
+from dagma.stack.upkeep import migrations
+from dagma.stack.upkeep.migrations import Migration
 
 #: Key of the advisory lock that one `init` holds: another one would take its migration for killed.
 _LOCK = 1

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from dagma.stack import alerts, changes, disk, preflight, problems, sizes
+from dagma.stack import alerts, changes, disk, preflight, problems
 from dagma.stack.control import Stack, Status
+from dagma.stack.upkeep import sizes
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from dagma.stack.layout import Layout
 
 if TYPE_CHECKING:
-    from dagma.stack.archive import Archive, Writer
     from dagma.stack.control import Stack
     from dagma.stack.settings import Loaded, Settings
+    from dagma.stack.upkeep.archive import Archive, Writer
 
 #: What a user may ask for, by name; the last has every service.
 GROUPS = ("minimal", "data", "vector", "ml", "full")

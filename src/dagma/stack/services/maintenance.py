@@ -1,6 +1,6 @@
 """Maintenance: a process that once a day backs up and prunes, as the settings ask for it.
 
-The process itself is `dagma.stack.maintenance`, which imports none of this.
+The process itself is `dagma.stack.upkeep.maintenance`, which imports none of this.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from dagma import values
-from dagma.stack import maintenance
 from dagma.stack.fields import setting
 from dagma.stack.service import Process, Service, text
+from dagma.stack.upkeep import maintenance
 
 if TYPE_CHECKING:
     from dagma.stack.settings import Settings

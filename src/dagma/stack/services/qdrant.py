@@ -27,9 +27,9 @@ from dagma.stack.layout import Layout
 from dagma.stack.service import Finding, Process, Say, Service, Tree, probe_host, text
 
 if TYPE_CHECKING:
-    from dagma.stack.archive import Archive, Writer
     from dagma.stack.control import Stack
     from dagma.stack.settings import Loaded, Settings
+    from dagma.stack.upkeep.archive import Archive, Writer
 
 #: Qdrant's variable for the key that its server asks for.
 KEY = "QDRANT__SERVICE__API_KEY"
@@ -259,7 +259,8 @@ class Qdrant(Service):
         """Let the server load its snapshot, which it does at a start only."""
         if not archive.names(PART):
             return
-        from dagma.stack import preflight, temporary
+        from dagma.stack import preflight
+        from dagma.stack.upkeep import temporary
 
         chosen = fresh.settings
         preflight.ports(chosen, "qdrant")

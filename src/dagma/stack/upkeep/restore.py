@@ -20,22 +20,14 @@ from packaging.version import InvalidVersion, Version
 from dagma import private
 from dagma.errors import BackupError, DatabaseError
 from dagma.lock import alone
-from dagma.stack import (
-    backup,
-    dumps,
-    init,
-    preflight,
-    prepare,
-    services,
-    supervisor,
-    temporary,
-)
+from dagma.stack import init, preflight, prepare, services, supervisor
 from dagma.stack.applications import applications
-from dagma.stack.archive import Archive, opened
 from dagma.stack.control import Stack
 from dagma.stack.layout import Layout
 from dagma.stack.service import Application, Say
 from dagma.stack.settings import Loaded, Settings
+from dagma.stack.upkeep import backup, dumps, temporary
+from dagma.stack.upkeep.archive import Archive, opened
 
 #: Added to a directory's name while it is being restored.
 UNFINISHED = ".restoring"

@@ -24,14 +24,15 @@ from rich.filesize import decimal
 from dagma.errors import BackupError
 from dagma.files import sync
 from dagma.lock import alone
-from dagma.stack import dumps, migrations, services
+from dagma.stack import services
 from dagma.stack.applications import applications, connected
-from dagma.stack.archive import CHUNK, Writer
 from dagma.stack.control import Stack
-from dagma.stack.dumps import beyond
 from dagma.stack.service import Application, Say, Tree
 from dagma.stack.services.dagster import unedited
 from dagma.stack.settings import Settings
+from dagma.stack.upkeep import dumps, migrations
+from dagma.stack.upkeep.archive import CHUNK, Writer
+from dagma.stack.upkeep.dumps import beyond
 
 #: Name of a backup: when, in UTC, and the system identifier of the cluster it is of.
 NAME = re.compile(r"dagma-(?P<at>\d{8}T\d{6}Z)-(?P<installation>\d+)\.tar")

@@ -21,12 +21,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from dagma.databases import ensure_database
 from dagma.errors import DatabaseError, StackError
-from dagma.stack import dumps
 from dagma.stack.applications import connected
 from dagma.stack.layout import Layout
 from dagma.stack.service import Application
 from dagma.stack.settings import Settings
 from dagma.stack.topology import UPGRADE
+from dagma.stack.upkeep import dumps
 
 #: Lines of a failed migration's output that go with the error.
 TAIL = 12
