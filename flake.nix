@@ -21,6 +21,7 @@
             value = output (
               import ./nix {
                 set = nixpkgs.legacyPackages.${system};
+                others = nixpkgs.legacyPackages;
                 source = self;
               }
             );
@@ -33,7 +34,7 @@
       };
     in
     {
-      packages = perSystem (outputs: outputs.packages);
+      packages = perSystem (outputs: outputs.packages // outputs.foreignPackages);
       apps = perSystem (outputs: builtins.mapAttrs (_: app) outputs.programs);
       devShells = perSystem (outputs: outputs.devShells);
       checks = perSystem (outputs: outputs.checks);

@@ -8,6 +8,8 @@
   images,
   # The same of the user-code image without the example.
   withoutExample,
+  # The same for other architectures: name of the layout -> images.
+  foreignImages,
   # The flake's own source.
   source,
   # All outputs of ./default.nix, these checks among them.
@@ -103,6 +105,16 @@ let
         python -m pytest tests/image/test_push.py tests/image/test_attach.py -p no:cacheprovider
       '';
 
+  # What runs while images are made.
+  ran = [
+    pkgs.python313
+    pkgs.coreutils
+    pkgs.bashInteractive
+    python.user-code
+    python.webserver
+    python.mlflow-server
+  ];
+
   # Images as files: no container runtime works in the build sandbox.
   checkImage =
     name: made:
@@ -111,6 +123,48 @@ let
       budgets = builtins.toJSON made.budgets;
       passAsFile = [ "budgets" ];
     } ''python3.13 ${./image/check.py} ${made.image} "$budgetsPath" >"$out"'';
+  # Some modules of ./image, which in the store are not side by side.
+  imageModules =
+    names:
+    builtins.path {
+      name = "modules";
+      path = ./image;
+      filter = path: _: builtins.elem (baseNameOf path) names;
+    };
+
+  # For which architecture each file of some images is. `built` is what ran when they were made.
+  checkFiles =
+    name: made: built:
+    pkgs.runCommand "check-${name}"
+      {
+        nativeBuildInputs = [ pkgs.python313 ];
+        PYTHONPATH = imageModules [ "check.py" ];
+        exportReferencesGraph = builtins.concatLists (
+          builtins.genList (index: [
+            "built-${toString index}"
+            (builtins.elemAt built index)
+          ]) (builtins.length built)
+        );
+      }
+      ''
+        echo >built-nothing
+        cat built-* >built
+        python3.13 ${./image/check_files.py} ${made.image} ${made.architecture} ${made.sbom} built >"$out"
+      '';
+
+  # The lists of components: CycloneDX's own schema, and what the layers really hold.
+  checkLists =
+    name: made:
+    pkgs.runCommand "check-${name}" {
+      nativeBuildInputs = [ python.dev ];
+      PYTHONPATH = imageModules [
+        "check.py"
+        "debian_records.py"
+        "licenses.py"
+      ];
+    } ''
+      python ${./image/check_sbom.py} ${made.sbom} ${made.image} ${./image/vex.openvex.json} >"$out"
+    '';
 in
 {
   # Style, types, shell scripts and workflows. The linter of shell scripts is the newest, as a wheel, where
@@ -222,25 +276,26 @@ in
 
   image = checkImage "image" images;
   image-without-example = checkImage "image-without-example" withoutExample;
+  image-files = checkFiles "image-files" images [ ];
 
   # Built twice, with the same digests.
   image-rebuilt = images.rebuilt;
 
-  # The lists of components: CycloneDX's own schema, and what the layers really hold.
-  image-sbom = pkgs.runCommand "check-image-sbom" {
-    nativeBuildInputs = [ python.dev ];
-    PYTHONPATH = builtins.path {
-      name = "modules";
-      path = ./image;
-      filter =
-        path: _:
-        builtins.elem (baseNameOf path) [
-          "check.py"
-          "debian_records.py"
-          "licenses.py"
-        ];
-    };
-  } ''python ${./image/check_sbom.py} ${images.sbom} ${images.image} ${
-    ./image/vex.openvex.json
-  } >"$out"'';
+  image-sbom = checkLists "image-sbom" images;
 }
+# All that is checked of images for another architecture, without running one of its programs.
+// builtins.listToAttrs (
+  map (
+    name:
+    let
+      made = foreignImages.${name};
+    in
+    {
+      name = "${name}-files";
+      value = pkgs.runCommand "check-${name}" { } ''
+        cat ${checkImage "${name}-layout" made} ${checkLists "${name}-sbom" made} \
+          ${checkFiles "${name}-files" made ran} ${made.rebuilt} >"$out"
+      '';
+    }
+  ) (builtins.attrNames foreignImages)
+)

@@ -2,22 +2,23 @@
 {
   # nixpkgs' or ./registry's package set.
   set,
+  # The sets of other systems, by name.
+  others ? { },
   # The flake's own source.
   source,
 }:
 let
-  pkgs = (import ./contract.nix).select set;
+  contract = import ./contract.nix;
+  pkgs = contract.select set;
   python = import ./python { inherit pkgs; };
   stack = import ./stack.nix {
     inherit pkgs python;
     revision = source.rev or source.dirtyRev or "";
   };
-  # Images are Linux's, whatever the machine that runs them.
-  makeImages =
+  imagesWith =
     arguments:
-    if pkgs.stdenv.hostPlatform.isLinux then
-      import ./image (arguments // {
-        inherit pkgs python;
+    import ./image (
+      {
         # A tree with edits has no commit: what tells it from another such tree is its content.
         revision =
           source.rev or (builtins.concatStringsSep "-" [
@@ -25,15 +26,53 @@ let
             (builtins.substring 0 8 (builtins.hashString "sha256" (source.narHash or "")))
           ]);
         created = source.lastModified or 1;
-      })
+      }
+      // arguments
+    );
+  # Images are Linux's, whatever the machine that runs them.
+  makeImages =
+    arguments:
+    if pkgs.stdenv.hostPlatform.isLinux then
+      imagesWith ({ inherit pkgs python; } // arguments)
     else
       null;
-  images = makeImages { example = { inherit (stack) recipes dbtManifest; }; };
+  example = {
+    inherit (stack) recipes dbtManifest;
+  };
+  images = makeImages { inherit example; };
   # The image of user code for code of one's own.
   withoutExample = makeImages {
     example = null;
     choose = roles: { inherit (roles) user-code; };
   };
+
+  # Images for the other architecture, from packages that need no building here: nixpkgs' binary cache
+  # has them, and the registry set assembles its own. Name of the output -> images.
+  foreignImages = builtins.listToAttrs (
+    map (other: rec {
+      name = "image-${builtins.head (builtins.split "-" other)}";
+      value =
+        let
+          sets = {
+            pkgs = contract.select (set.assembledFor or others).${other};
+            build = pkgs;
+          };
+        in
+        imagesWith (
+          sets
+          // {
+            inherit name example;
+            python = import ./python sets;
+          }
+        );
+    }) (builtins.filter isForeign (builtins.attrNames (set.assembledFor or others)))
+  );
+  isForeign =
+    other:
+    images != null
+    && builtins.match ".*-linux" other != null
+    && other != pkgs.stdenv.hostPlatform.system;
+
   everyCheck = import ./checks.nix {
     inherit
       pkgs
@@ -41,6 +80,7 @@ let
       stack
       images
       withoutExample
+      foreignImages
       source
       outputs
       ;
@@ -62,6 +102,15 @@ let
       image-sbom = images.sbom;
       image-without-example = withoutExample.image;
     };
+    # By name alone, as `longChecks`: their artifacts are another system's.
+    foreignPackages = builtins.foldl' (
+      all: name:
+      all
+      // {
+        ${name} = foreignImages.${name}.image;
+        "${name}-sbom" = foreignImages.${name}.sbom;
+      }
+    ) { } (builtins.attrNames foreignImages);
     # name -> package whose main program it runs
     programs = {
       inherit (stack) dagma stack;
@@ -78,8 +127,11 @@ let
     );
     devShells.default = import ./shell.nix { inherit pkgs python stack; };
     checks = removeAttrs everyCheck (builtins.attrNames outputs.longChecks);
-    # Those that build Go programs or start many stacks, by name: `nix build .#twin-distribution`.
+    # Those that build Go programs, start many stacks, or read images of another architecture, by name:
+    # `nix build .#twin-distribution`.
     longChecks = builtins.intersectAttrs {
+      image-aarch64-files = null;
+      image-x86_64-files = null;
       twin-distribution = null;
       twin-process-compose = null;
     } everyCheck;

@@ -6,13 +6,15 @@
 {
   # A package set with the names of ./contract.nix.
   set,
+  # Sets of other systems, by name, as in ./default.nix.
+  others ? { },
   # The checkout.
   source,
 }:
 let
   contract = import ./contract.nix;
   facts = import ./nixpkgs.nix;
-  outputs = import ./. { inherit set source; };
+  outputs = import ./. { inherit set others source; };
   # The check `evaluation` would evaluate itself.
   groups = outputs // {
     checks = removeAttrs outputs.checks [ "evaluation" ];

@@ -22,7 +22,7 @@ let
     title: set:
     [ title ]
     ++ builtins.concatMap builtins.attrValues (
-      builtins.attrValues (import ./evaluate.nix { inherit set source; }).paths
+      builtins.attrValues (import ./evaluate.nix { inherit set others source; }).paths
     );
 
   # A test of this check: with that set, the sentences are those.
@@ -35,6 +35,19 @@ let
       "told: ${what}"
     else
       throw "evaluation: ${what}: told '${toString told}' instead of '${toString sentences}'";
+
+  # nixpkgs' sets of all systems, as ../flake.nix hands them on.
+  others = builtins.listToAttrs (
+    map (system: {
+      name = system;
+      value = nixpkgs system;
+    }) systems
+  );
+  systems = [
+    "x86_64-linux"
+    "aarch64-linux"
+    "aarch64-darwin"
+  ];
 
   complete = nixpkgs "x86_64-linux";
   tests = [
@@ -74,6 +87,9 @@ let
     (tells "a function that is gone" (complete // { lib = removeAttrs complete.lib [ "unique" ]; }) [
       "has lib without unique"
     ])
+    (makes "x86_64-linux" [ "image-aarch64" ])
+    (makes "aarch64-linux" [ "image-x86_64" ])
+    (makes "aarch64-darwin" [ ])
     (hands complete true)
     (hands (removeAttrs complete [ "qdrant-web-ui" ]) false)
     listed
@@ -118,17 +134,30 @@ let
     else
       throw "evaluation: of nixpkgs' packages the lists of components get ${builtins.toJSON given}";
 
+  # A test of ./default.nix: that with nixpkgs images for other architectures are built by programs of
+  # the system alone, of packages of the other one.
+  makes =
+    system: expected:
+    let
+      made = (import ./. {
+        set = nixpkgs system;
+        inherit others source;
+      }).foreignPackages;
+      images = removeAttrs made (map (name: "${name}-sbom") (builtins.attrNames made));
+      here = builtins.all (name: made.${name}.system == system) (builtins.attrNames made);
+    in
+    if builtins.attrNames images == expected && here then
+      "made on ${system}: ${toString expected}"
+    else
+      throw "evaluation: on ${system} are made ${toString (builtins.attrNames images)}, on it: ${if here then "yes" else "no"}";
+
   evaluations =
     builtins.concatMap (system: evaluated "registry, ${system}" (import ./registry { inherit system; }))
       [
         "x86_64-linux"
         "aarch64-linux"
       ]
-    ++ builtins.concatMap (system: evaluated "nixpkgs' facts, ${system}" (nixpkgs system)) [
-      "x86_64-linux"
-      "aarch64-linux"
-      "aarch64-darwin"
-    ]
+    ++ builtins.concatMap (system: evaluated "nixpkgs' facts, ${system}" (nixpkgs system)) systems
     ++ builtins.concatMap (system: evaluated "hybrid of the two, ${system}" (hybrid system)) [
       "x86_64-linux"
       "aarch64-linux"

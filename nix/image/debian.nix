@@ -3,8 +3,9 @@
 # file, the licences that this refers to, and the release in /etc/os-release. Packages of nixpkgs have
 # none of that.
 {
-  # A package set with the names of ../contract.nix.
+  # As in default.nix.
   pkgs,
+  build,
   # Prefixes of ../registry, or packages of nixpkgs.
   prefixes,
 }:
@@ -35,8 +36,8 @@ let
     "LGPL-3"
   ];
 
-  records = pkgs.runCommand "debian-records" {
-    nativeBuildInputs = [ pkgs.python313 ];
+  records = build.runCommand "debian-records" {
+    nativeBuildInputs = [ build.python313 ];
     inherit files;
     licences = toString licences;
   } ''python3.13 -X utf8 ${./debian_records.py} "$out" "$licences" $files'';

@@ -1,8 +1,10 @@
 # The images: one OCI layout for all roles, from the store paths that the stack runs from.
 {
-  # A package set with the names of ../contract.nix.
+  # A package set with the names of ../contract.nix: what is in the images.
   pkgs,
-  # ../python of the same set.
+  # The set of the machine that builds: what runs meanwhile.
+  build ? pkgs,
+  # ../python of the same two.
   python,
   # What the user-code image has of the example: the corpus `recipes` (../recipes.nix) and the `dbtManifest`
   # (../dbt.nix). Null: nothing, neither its packages nor its code.
@@ -11,6 +13,8 @@
   # the images do not: one whose content stays keeps its digest.
   revision,
   created,
+  # The name that the layout has among the outputs of the machine that builds.
+  name ? "image",
   # The roles that are made, of all.
   choose ? (roles: roles),
 }:
@@ -18,13 +22,14 @@ let
   inherit (pkgs) lib;
   inherit (builtins) toJSON;
 
-  roles = choose (import ./roles.nix { inherit pkgs python example; });
+  roles = choose (import ./roles.nix { inherit pkgs build python example; });
   roleNames = builtins.attrNames roles;
 
   inherit
     (import ./layers.nix {
       inherit
         pkgs
+        build
         python
         example
         roles
@@ -48,10 +53,13 @@ let
     filter = path: _: baseNameOf path == "layer.py";
   };
 
-  architectures = {
-    x86_64-linux = "amd64";
-    aarch64-linux = "arm64";
-  };
+  # As OCI names it.
+  architecture =
+    {
+      x86_64-linux = "amd64";
+      aarch64-linux = "arm64";
+    }
+    .${pkgs.stdenv.hostPlatform.system};
   labels = {
     "org.opencontainers.image.version" = python.project.version;
     "org.opencontainers.image.licenses" = python.project.license;
@@ -69,7 +77,7 @@ let
     commit = {
       inherit revision created;
     };
-    architecture = architectures.${pkgs.stdenv.hostPlatform.system};
+    inherit architecture;
     roles = builtins.mapAttrs (role: image: {
       layers = layersOf role;
       inherit (image) title description config;
@@ -78,8 +86,8 @@ let
 
   makeLayoutOf =
     specification:
-    pkgs.runCommand "image" {
-      nativeBuildInputs = [ pkgs.python313 ];
+    build.runCommand name {
+      nativeBuildInputs = [ build.python313 ];
       PYTHONPATH = modules;
       exportReferencesGraph = builtins.concatLists (
         map (role: graphs "closure-${role}" (referenced role)) roleNames
@@ -115,7 +123,7 @@ let
   };
 
   sbom =
-    pkgs.runCommand "image-sbom"
+    build.runCommand "${name}-sbom"
       {
         specification = toJSON {
           inherit bottom;
@@ -128,7 +136,8 @@ let
           build = {
             inherit revision;
             source = python.project.urls.Source or null;
-            system = pkgs.stdenv.hostPlatform.system;
+            attribute = "packages.${build.stdenv.hostPlatform.system}.${name}";
+            command = "./nixw build .#${name}";
             set = if debian.records == null then "nixpkgs" else "registry";
             locks = builtins.mapAttrs (_: builtins.hashFile "sha256") {
               "flake.lock" = ../../flake.lock;
@@ -162,7 +171,7 @@ let
         PYTHONPATH = sbomModules;
       }
       ''
-        ${python.environment "sbom" [ "sbom" ]}/bin/python ${./sbom.py} "$out" "$specificationPath"
+        ${python.native.environment "sbom" [ "sbom" ]}/bin/python ${./sbom.py} "$out" "$specificationPath"
       '';
 
   everyLayer = lib.unique (builtins.concatLists (map layersOf roleNames));
@@ -172,16 +181,16 @@ in
   budgets = builtins.mapAttrs (_: role: role.budget) roles;
 
   # The layout, and a list of components for each image.
-  inherit image sbom;
+  inherit image sbom architecture;
 
   # Every layer and the layout made twice, the second time under other conditions, and compared.
   # The index names the manifests by their digest, they the rest. Another commit changes no digest.
   rebuilt =
-    pkgs.runCommand "image-rebuilt"
+    build.runCommand "image-rebuilt"
       {
         nativeBuildInputs = [
-          pkgs.coreutils
-          pkgs.python313
+          build.coreutils
+          build.python313
         ];
         inherit image ofAnotherCommit;
         first = map (layer: "${layer}/layer.json") everyLayer ++ [ "${image}/index.json" ];

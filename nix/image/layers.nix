@@ -1,9 +1,9 @@
 # The layers of all images: what is together in one, and what a role has. Cut so that what changes
 # for one reason is in one layer, and that images share what they have in common.
 {
-  # A package set with the names of ../contract.nix.
+  # As in default.nix.
   pkgs,
-  # ../python of the same set.
+  build,
   python,
   # As for ./default.nix.
   example,
@@ -40,8 +40,8 @@ let
       files ? [ ],
     }:
     let
-      make = pkgs.runCommand "layer-${name}" {
-        nativeBuildInputs = [ pkgs.python313 ];
+      make = build.runCommand "layer-${name}" {
+        nativeBuildInputs = [ build.python313 ];
         exportReferencesGraph = graphs "inside" roots ++ graphs "outside" below;
         files = toJSON files;
         passAsFile = [ "files" ];
@@ -82,7 +82,7 @@ let
   system = base ++ [ pkgs.tini ];
   system-files = import ./system-files.nix { inherit pkgs; };
   debian = import ./debian.nix {
-    inherit pkgs;
+    inherit pkgs build;
     prefixes = system ++ [ pkgs.python313 ];
   };
   nixpkgs = import ./nixpkgs.nix { packages = system ++ [ pkgs.python313 ]; };

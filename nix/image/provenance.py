@@ -60,12 +60,13 @@ def statement(role: str, digest: str, build: Json, layers: Iterable[Json]) -> Js
     Args:
         role: Its name.
         digest: That of its manifest.
-        build: As in `dependencies`, with the `system`, and the `set` of packages.
+        build: As in `dependencies`, with the `command`, the `attribute` of the flake that it builds, and
+            the `set` of packages.
         layers: As in `dependencies`.
     """
     parameters = {
-        "command": "./nixw build .#image",
-        "attribute": f"packages.{build['system']}.image",
+        "command": build["command"],
+        "attribute": build["attribute"],
         "packages": build["set"],
     }
     return {

@@ -3,8 +3,9 @@
 # The entry point is process 1 alone: Dagster's Helm chart and run launchers, which pass whole commands,
 # get what they ask for.
 {
+  # As in default.nix.
   pkgs,
-  # ../python of the same set.
+  build,
   python,
   # As for ./default.nix.
   example,
@@ -44,7 +45,7 @@ let
     }:
     let
       linked = python.environment "image-${name}" groups;
-      guarded = pkgs.runCommand "door-${name}" { } ''
+      guarded = build.runCommand "door-${name}" { } ''
         mkdir -p "$out/bin"
         cat >"$out/bin/${door.program}" <<'EOF_PROGRAM'
         #!${linked}/bin/python -P
@@ -80,7 +81,7 @@ let
       wheels = python.closure groups;
       environment = linked;
       # The probe, with the interpreter of the role; -I: nothing of the container's changes it.
-      healthy = pkgs.runCommand "healthy-${name}" { } ''
+      healthy = build.runCommand "healthy-${name}" { } ''
         { echo "#!${linked}/bin/python -I"; cat ${./healthy.py}; } >"$out"
         chmod 755 "$out"
       '';

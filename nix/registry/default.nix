@@ -1,12 +1,18 @@
 # A package set with the names of nixpkgs that this project uses (the contract in ../README.md),
 # made from Debian packages, wheels and Go modules that ./nixw has put into the store.
 {
-  # The Nix system, x86_64-linux or aarch64-linux.
+  # The Nix system that the packages are for, x86_64-linux or aarch64-linux.
   system,
+  # The one that builds them. Nothing of another system is ever run.
+  builder ? system,
 }:
 let
   lock = import ./lock.nix { inherit system; };
-  debian = import ./debian.nix { inherit system lock; };
+  debian = import ./debian.nix {
+    inherit lock;
+    tools = if native then lock else import ./lock.nix { system = builder; };
+  };
+  native = builder == system;
   lib = import ./lib.nix;
 
   # A derivation whose build script is bash, with coreutils on PATH. Name and arguments as in nixpkgs.
@@ -43,7 +49,24 @@ let
         cat "$file"
       done >etc/ssl/certs/ca-bundle.crt
       ln -s bash bin/sh
-    '';
+    ''
+    # Of arm64 Debian has the loader as a link into the folder that debian.sh merges away, and loses
+    # the file with. It is taken out anew, here, so that the prefixes of x86_64 stay what they are.
+    + (
+      if system == "aarch64-linux" then
+        ''
+          rm lib/${lock.loader}
+          for package in $packages; do
+            case $package in
+              *-libc6_*) ar p "$package" data.tar.xz | tar -x -J -O ./usr/lib/aarch64-linux-gnu/${lock.loader} >lib/${lock.loader} ;;
+            esac
+          done
+          [ -s lib/${lock.loader} ]
+          chmod 755 lib/${lock.loader}
+        ''
+      else
+        ""
+    );
   }
   # What copyright files refer to: texts of licences, and the file of GCC's libraries.
   // {
@@ -109,11 +132,37 @@ let
       goProgram
       ;
   };
+  # The one that compiles: bytecode is the same for all systems.
+  interpreter = if native then "$out" else (import ./. { system = builder; }).python313;
   # A package whose other form is `twin`; the checks of ../twins.nix run with that.
   beside = name: package: package // { twin = twins.${name}; };
 in
 rec {
   inherit lib runCommand system;
+
+  # What images are made of, for the other systems, by this one's programs.
+  assembledFor = builtins.listToAttrs (
+    map (other: {
+      name = other;
+      value = {
+        inherit
+          (import ./. {
+            system = other;
+            builder = system;
+          })
+          bashInteractive
+          cacert
+          coreutils
+          lib
+          python313
+          stdenv
+          tini
+          tzdata
+          zlib
+          ;
+      };
+    }) (builtins.filter (other: other != system) lock.systems)
+  );
 
   bashInteractive = base;
   coreutils = beside "coreutils" base;
@@ -147,7 +196,7 @@ rec {
       ln -sf python3.13 bin/python3
       ln -sf python3.13 bin/python
       # -f: what the interpreter compiles for itself while it does this is of another kind.
-      "$out/bin/python3.13" -m compileall -q -f -j 0 --invalidation-mode unchecked-hash lib/python3.13
+      "${interpreter}/bin/python3.13" -m compileall -q -f -j 0 --invalidation-mode unchecked-hash lib/python3.13
     '';
   });
 

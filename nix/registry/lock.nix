@@ -22,6 +22,9 @@ let
   withoutEpoch = version: builtins.replaceStrings [ "~" ] [ "." ] (builtins.baseNameOf (builtins.replaceStrings [ ":" ] [ "/" ] version));
 in
 rec {
+  inherit system;
+  systems = builtins.attrNames locked.seed;
+
   loader =
     {
       x86_64-linux = "ld-linux-x86-64.so.2";

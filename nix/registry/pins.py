@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from machine import BringError, say, write
 from store import Artifact
@@ -23,6 +23,9 @@ def system(machine: str, kernel: str) -> str:
 
 SYSTEM = system(platform.machine(), platform.system())
 ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
+#: What images are made of: groups of Debian packages, and roles of ../python/lock.json.
+IMAGE_GROUPS = ["base", "locale", "notices", "python", "tini"]
+IMAGE_ROLES = ["daemon", "dagma", "mlflow-server", "webserver"]
 #: What the lock's names begin with of which only the checks in nix/twins.nix make use.
 TWIN = "twin-"
 #: The group of packages that Go programs among them are built with.
@@ -62,22 +65,41 @@ def registry_lock() -> dict[str, Any]:
     return lock
 
 
-def pins(lock: dict[str, Any], groups: list[str]) -> dict[str, Package]:
-    """Return the pinned Debian packages of some groups on this system.
+def foreign_system() -> str:
+    """Return the other system that the registry set has packages for.
+
+    Raises:
+        BringError: It has none for this one.
+    """
+    check_system(SYSTEM)
+    (other,) = ARCHITECTURES.keys() - {SYSTEM}
+    return other
+
+
+def check_system(system: str) -> None:
+    """Raise BringError when the registry set has nothing for a system."""
+    if system not in ARCHITECTURES:
+        raise BringError(
+            f"there are registry packages for {' and '.join(ARCHITECTURES)}, not for {system}: "
+            "install Nix, which ./nixw then uses with nixpkgs' packages"
+        )
+
+
+def pins(
+    lock: dict[str, Any], groups: list[str], system: Optional[str] = None
+) -> dict[str, Package]:
+    """Return the pinned Debian packages of some groups on a system; without a name it is this one.
 
     Raises:
         BringError: The registry set has nothing for this system.
     """
-    if SYSTEM not in ARCHITECTURES:
-        raise BringError(
-            f"there are registry packages for {' and '.join(ARCHITECTURES)}, not for {SYSTEM}: "
-            "install Nix, which ./nixw then uses with nixpkgs' packages"
-        )
+    system = system or SYSTEM
+    check_system(system)
     return {
-        name: Package(**systems[SYSTEM])
+        name: Package(**systems[system])
         for group in groups
         for name, systems in lock["debian"][group].items()
-        if SYSTEM in systems
+        if system in systems
     }
 
 
@@ -102,9 +124,9 @@ def deb_name(name: str, version: str, system: str) -> str:
     return f"{name}_{version.split(':')[-1].replace('~', '.')}_{ARCHITECTURES[system]}.deb"
 
 
-def deb_artifact(name: str, package: Package) -> Artifact:
-    """Return the store's view of a Debian package."""
-    return Artifact(deb_name(name, package.version, SYSTEM), package.sha256)
+def deb_artifact(name: str, package: Package, system: Optional[str] = None) -> Artifact:
+    """Return the store's view of a Debian package, as in `pins`."""
+    return Artifact(deb_name(name, package.version, system or SYSTEM), package.sha256)
 
 
 def seed_artifact(lock: dict[str, Any]) -> Artifact:
@@ -112,21 +134,29 @@ def seed_artifact(lock: dict[str, Any]) -> Artifact:
     return Artifact("seed", lock["seed"][SYSTEM], recursive=True)
 
 
-def wheel_artifacts() -> dict[str, Artifact]:
-    """Return the pinned wheels of this system by requirement, `name==version`.
+def wheel_artifacts(
+    system: Optional[str] = None, roles: Optional[list[str]] = None
+) -> dict[str, Artifact]:
+    """Return the pinned wheels of a system by requirement, `name==version`.
+
+    Args:
+        system: As in `pins`.
+        roles: Those of the lock that have the wheels; all without.
 
     Raises:
         BringError: There are none for this system.
     """
-    packages = read(HERE.parent / "python/lock.json")["packages"]
+    system = system or SYSTEM
+    lock = read(HERE.parent / "python/lock.json")
+    names = {name for role in roles or lock["roles"] for name in lock["roles"][role]["packages"]}
     wheels = {
         f"{name}=={package['version']}": Artifact(wheel["file"], wheel["sha256"])
-        for name, package in packages.items()
-        for wheel in [package["wheels"].get(SYSTEM)]
-        if wheel
+        for name, package in lock["packages"].items()
+        for wheel in [package["wheels"].get(system)]
+        if wheel and (name in names or not roles)
     }
     if not wheels:
-        raise BringError(f"nix/python/lock.json has no wheels for {SYSTEM}")
+        raise BringError(f"nix/python/lock.json has no wheels for {system}")
     return wheels
 
 
@@ -160,17 +190,19 @@ def check_recordable() -> None:
         )
 
 
-def remember(taken: dict[str, Package], seed: str = "") -> None:
+def remember(taken: dict[str, Package], seed: str = "", system: Optional[str] = None) -> None:
     """Record in the untracked lock.local.json where this machine differs from the lock."""
+    system = system or SYSTEM
     lock = read(HERE / "lock.json")
-    pinned = pins(lock, list(lock["debian"]))
-    moved = {name: {SYSTEM: p._asdict()} for name, p in taken.items() if pinned[name] != p}
+    pinned = pins(lock, list(lock["debian"]), system)
+    moved = {name: {system: p._asdict()} for name, p in taken.items() if pinned[name] != p}
     if moved:
         target = HERE / "lock.local.json"
         old = read(target) if target.exists() else {"debian": {}, "seed": {}}
+        known = old["debian"]
         overlay = {
             "lock": lock_digest(),
-            "debian": {**old["debian"], **moved},
+            "debian": {**known, **{name: {**known.get(name, {}), **moved[name]} for name in moved}},
             "seed": {**old["seed"], **({SYSTEM: seed} if seed else {})},
         }
         write(target, json.dumps(overlay, indent=1) + "\n")

@@ -4,6 +4,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 from machine import BringError, count, last_line, run, told
 from pins import SYSTEM
@@ -33,7 +34,9 @@ def pip_command(requirements: Path, folder: Path, system: str = SYSTEM) -> list[
     ]
 
 
-def download_wheels(wheels: dict[str, Artifact], folder: Path) -> list[Path]:
+def download_wheels(
+    wheels: dict[str, Artifact], folder: Path, system: Optional[str] = None
+) -> list[Path]:
     """Download wheels, keyed by requirement, into a folder and return their files.
 
     Raises:
@@ -43,7 +46,7 @@ def download_wheels(wheels: dict[str, Artifact], folder: Path) -> list[Path]:
     with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=folder) as requirements:
         requirements.write("".join(lines))
         requirements.flush()
-        command = pip_command(Path(requirements.name), folder)
+        command = pip_command(Path(requirements.name), folder, system or SYSTEM)
         settings = {"TMPDIR": str(folder), "PIP_REQUIRE_VIRTUALENV": "0"}
         with told("Python wheels", count(folder, ".whl", len(wheels))):
             done = run(command, folder, settings)

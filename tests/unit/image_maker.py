@@ -30,6 +30,7 @@ class Maker:
         self.monkeypatch = monkeypatch
         self.store = folder / "nix/store"
         self.revision = "abc"
+        self.architecture = "amd64"
         for name in ("a-tool", "b-library"):
             (self.store / name / "bin").mkdir(parents=True)
             (self.store / name / "bin/serve").write_text(name)
@@ -74,7 +75,7 @@ class Maker:
         }
         whole = {
             "commit": {"revision": self.revision, "created": 5},
-            "architecture": "amd64",
+            "architecture": self.architecture,
             "labels": LABELS,
             "roles": {"web": image},
         }

@@ -276,7 +276,11 @@ def brought(lock, monkeypatch):
     monkeypatch.setattr(bring, "missing", set)
     monkeypatch.setattr(bring, "add", lambda files, recursive=False: None)
     monkeypatch.setattr(bring, "bring_wheels", list)
-    monkeypatch.setattr(bring, "add_debs", lambda found, suite: calls.append((suite, set(found))))
+    monkeypatch.setattr(
+        bring,
+        "add_debs",
+        lambda found, suite, system: calls.append((suite, set(found), *filter(None, [system]))),
+    )
     monkeypatch.setattr(bring, "vendor", vendor)
     return calls
 
@@ -304,6 +308,57 @@ def test_a_group_may_be_of_another_suite_by_name(brought):
     assert ("trixie", {"busybox-static", "libc6", "idle"}) in brought
     assert ("process-compose-2.0", True) in brought
     assert {"golang_1.26-1.bpo13+1_amd64.deb", "process-compose-2.0"} <= set(names)
+
+
+# --- images for the other system ------------------------------------------------------------------
+
+
+OTHER = "aarch64-linux"
+
+
+@pytest.fixture
+def both(lock):
+    """The lock with packages of images, one for every system and one that only ours has."""
+    content = json.loads((lock / "lock.json").read_text())
+    other = {"version": "2.41-1", "sha256": "11"}
+    content["debian"]["base"]["libc6"][OTHER] = other
+    content["debian"]["nix"]["libc6"][OTHER] = other
+    for group in ("locale", "notices", "python", "tini"):
+        content["debian"][group] = {group: {SYSTEM: PINNED._asdict(), OTHER: NEWER._asdict()}}
+    content["debian"]["python"]["libours"] = {SYSTEM: PINNED._asdict()}
+    (lock / "lock.json").write_text(json.dumps(content))
+    return lock
+
+
+def test_for_images_of_the_other_system_only_what_they_are_made_of_is_brought(
+    both, brought, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(bring, "bring_wheels", lambda *what: asked.append(what) or [])
+    names = [artifact.name for artifact in bring.foreign()]
+    assert brought == [("trixie", {"libc6", "locale", "notices", "python", "tini"}, OTHER)]
+    assert "libc6_2.41-1_arm64.deb" in names
+    assert "tini_1.1-1_arm64.deb" in names
+    assert asked == [(OTHER, pins.IMAGE_ROLES)]
+
+
+def test_a_pin_that_aged_for_one_system_stays_for_the_other(both):
+    pins.remember({"libc6": Package("2.41-2", "gg")})
+    pins.remember({"libc6": Package("2.41-3", "hh")}, "", OTHER)
+    read = pins.registry_lock()
+    assert pins.pins(read, ["base"]) == {"libc6": Package("2.41-2", "gg")}
+    assert pins.pins(read, ["base"], OTHER) == {"libc6": Package("2.41-3", "hh")}
+
+
+def test_apt_has_a_root_of_its_own_for_the_other_system(program, monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGMA_DATA", str(tmp_path))
+    program(
+        "apt-get", 'case $* in *indextargets*) echo http://a ;; *) echo "$@" >>arguments ;; esac'
+    )
+    assert debian.open_suite("trixie").root == tmp_path / "apt"
+    other = debian.open_suite("trixie", OTHER)
+    assert other.root == tmp_path / f"apt-{OTHER}"
+    assert "APT::Architectures=arm64" in (other.root / "arguments").read_text()
 
 
 def test_each_group_is_renewed_from_its_own_suite(lock, monkeypatch):

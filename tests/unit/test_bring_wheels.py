@@ -110,6 +110,19 @@ def test_the_wheels_of_this_machine_are_taken(monkeypatch, machine, kernel, whee
     assert wheel in pins.wheel_artifacts()["numpy==" + version("numpy")].name
 
 
+def test_the_wheels_of_some_roles_and_another_system(monkeypatch, checkout):
+    monkeypatch.setattr(pins, "SYSTEM", "x86_64-linux")
+    taken = pins.wheel_artifacts("aarch64-linux", pins.IMAGE_ROLES)
+    assert "aarch64" in taken["numpy==" + version("numpy")].name
+    assert "ruff==" + version("ruff") not in taken
+    assert "ruff==" + version("ruff") in pins.wheel_artifacts("aarch64-linux")
+
+
+def test_the_roles_of_images_are_those_that_are_built(checkout):
+    text = (checkout / "nix/image/roles.nix").read_text()
+    assert sorted(re.findall(r'    group = "(.+)";', text)) == pins.IMAGE_ROLES
+
+
 def version(name):
     return pins.read(pins.HERE.parent / "python/lock.json")["packages"][name]["version"]
 
@@ -124,7 +137,7 @@ def test_a_machine_without_wheels_is_one_sentence(monkeypatch):
 def one_wheel(monkeypatch, tmp_path):
     """A lock with one wheel that the store lacks."""
     monkeypatch.setenv("DAGMA_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(bring, "wheel_artifacts", lambda: {"p==1.0": WHEEL})
+    monkeypatch.setattr(bring, "wheel_artifacts", lambda *_: {"p==1.0": WHEEL})
     monkeypatch.setattr(bring, "missing", set)
 
 

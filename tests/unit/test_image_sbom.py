@@ -89,7 +89,8 @@ class Lists:
             "build": {
                 "revision": "abc-dirty-0123",
                 "source": None,
-                "system": "x86_64-linux",
+                "command": "./nixw build .#image-aarch64",
+                "attribute": "packages.x86_64-linux.image-aarch64",
                 "set": "registry",
                 "locks": {"flake.lock": "f" * 64},
             },
@@ -328,6 +329,11 @@ def test_the_provenance_of_an_image(lists: Lists) -> None:
         {"edited": "abc-dirty-0123"},
     )
     assert lock == {"name": "flake.lock", "digest": {"sha256": "f" * 64}}
+    assert built["predicate"]["buildDefinition"]["externalParameters"] == {
+        "command": "./nixw build .#image-aarch64",
+        "attribute": "packages.x86_64-linux.image-aarch64",
+        "packages": "registry",
+    }
     assert [item["name"] for item in layers] == ["for system", "for wheels", "for application"]
     assert any(path.endswith("/fast-1.0") for path in layers[1]["annotations"]["storePaths"])
 

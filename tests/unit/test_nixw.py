@@ -278,6 +278,21 @@ def test_the_artifacts_are_brought_once(ready):
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "build .#image-aarch64",
+        "build .#image-x86_64-sbom",
+        "build .#legacyPackages.x86_64-linux.image-aarch64-files",
+    ],
+)
+def test_artifacts_of_another_system_are_brought_for_its_images_alone(ready, call):
+    ready.has("python3", 'case $1 in -c) echo 3.11 ;; *) echo "/bin/sh"; echo "$2" >&2 ;; esac')
+    assert ready.nixw(*call.split()).stderr.splitlines()[-1] == "foreign"
+    assert ready.nixw(*call.split()).stderr == ""
+    assert "foreign" not in ready.nixw("build", ".#image").stderr
+
+
+@pytest.mark.parametrize(
     ("call", "wanted"),
     [
         ("run .#stack", "artifacts"),
