@@ -16,8 +16,13 @@ SYSTEMS = ("x86_64-linux", "aarch64-linux", "aarch64-darwin")
 #: a name alone: as a path all of the checkout, secrets too, would be copied into the store.
 SOURCE = "(builtins.fetchTree (builtins.fromJSON (builtins.readFile {lock})).nodes.nixpkgs.locked)"
 EVALUATED = """
+let
+  nixpkgs = system: import {source} {{ inherit system; config = {{ }}; overlays = [ ]; }};
+in
 import ({checkout} + "/nix/evaluate.nix") {{
-  set = import {source} {{ system = "{system}"; config = {{ }}; overlays = [ ]; }};
+  set = nixpkgs "{system}";
+  # Those that images are made for.
+  others = {{ x86_64-linux = nixpkgs "x86_64-linux"; aarch64-linux = nixpkgs "aarch64-linux"; }};
   source.outPath = "/source";
 }}
 """

@@ -48,6 +48,13 @@ def test_a_nixpkgs_as_it_is_known(pinned, capsys):
     assert said[3] == "nixpkgs: nothing moved beside nix/nixpkgs.nix"
 
 
+def test_a_package_that_only_images_of_another_architecture_need(pinned):
+    more = '(if system == "aarch64-linux" then { tini = throw "tini has been removed"; } else { })'
+    with pytest.raises(SystemExit) as ended:
+        lock_nixpkgs.main(pinned(more))
+    assert "nixpkgs, x86_64-linux: the package set has taken tini away" in str(ended.value.code)
+
+
 def test_a_name_that_was_taken_away_ends_the_renewal(pinned):
     more = '{ skopeo = throw "skopeo has been removed"; tzdata = throw "likewise"; }'
     with pytest.raises(SystemExit) as ended:
