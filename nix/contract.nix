@@ -60,6 +60,11 @@ let
     tzdata.use = "time zones";
     writeShellApplication.use = "the commands";
     zlib.use = "a library that wheels expect";
+    # Absent from nixpkgs, whose set of another system needs no building here.
+    assembledFor = {
+      use = "what images for other systems are made of, by this one's programs";
+      optional = true;
+    };
     # Absent from the registry set: no package registry has Qdrant's server, nor its dashboard.
     qdrant = {
       use = "the vector database's server";

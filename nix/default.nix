@@ -54,7 +54,7 @@ let
       value =
         let
           sets = {
-            pkgs = contract.select (set.assembledFor or others).${other};
+            pkgs = contract.select otherSets.${other};
             build = pkgs;
           };
         in
@@ -65,8 +65,9 @@ let
             python = import ./python sets;
           }
         );
-    }) (builtins.filter isForeign (builtins.attrNames (set.assembledFor or others)))
+    }) (builtins.filter isForeign (builtins.attrNames otherSets))
   );
+  otherSets = pkgs.assembledFor or others;
   isForeign =
     other:
     images != null
