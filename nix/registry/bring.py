@@ -28,7 +28,6 @@ from own_nix import nix
 from pins import (
     HERE,
     IMAGE_GROUPS,
-    IMAGE_ROLES,
     TWIN,
     Package,
     by_suite,
@@ -100,9 +99,9 @@ def add_debs(wanted: dict[str, Package], suite: str, system: Optional[str] = Non
     remember(taken, seed_hash, system)
 
 
-def bring_wheels(system: Optional[str] = None, roles: Optional[list[str]] = None) -> list[Artifact]:
-    """Bring the wheels that the store lacks, of a system and some roles; returns all of them."""
-    wheels = wheel_artifacts(system, roles)
+def bring_wheels(system: Optional[str] = None, tools: bool = True) -> list[Artifact]:
+    """Bring the wheels that the store lacks, as in `wheel_artifacts`; returns all of them."""
+    wheels = wheel_artifacts(system, tools)
     lacking = missing(wheels.values())
     wanted = {pin: wheel for pin, wheel in wheels.items() if wheel in lacking}
     if wanted:
@@ -165,7 +164,7 @@ def artifacts(twins: bool = False, go: bool = False) -> list[Artifact]:
 def foreign() -> list[Artifact]:
     """Bring what images for the other system are made of; returns all of it."""
     system = foreign_system()
-    return [*bring_debs(IMAGE_GROUPS, system), *bring_wheels(system, IMAGE_ROLES)]
+    return [*bring_debs(IMAGE_GROUPS, system), *bring_wheels(system, tools=False)]
 
 
 def store_paths(brought: Iterable[Artifact]) -> str:

@@ -23,9 +23,9 @@ def system(machine: str, kernel: str) -> str:
 
 SYSTEM = system(platform.machine(), platform.system())
 ARCHITECTURES = {"x86_64-linux": "amd64", "aarch64-linux": "arm64"}
-#: What images are made of: groups of Debian packages, and roles of ../python/lock.json.
+#: What images are made of: groups of Debian packages, and all roles of ../python/lock.json but these.
 IMAGE_GROUPS = ["base", "locale", "notices", "python", "tini"]
-IMAGE_ROLES = ["daemon", "dagma", "mlflow-server", "webserver"]
+TOOLS = {"build", "dev", "sbom", "signing"}
 #: What the lock's names begin with of which only the checks in nix/twins.nix make use.
 TWIN = "twin-"
 #: The group of packages that Go programs among them are built with.
@@ -134,26 +134,25 @@ def seed_artifact(lock: dict[str, Any]) -> Artifact:
     return Artifact("seed", lock["seed"][SYSTEM], recursive=True)
 
 
-def wheel_artifacts(
-    system: Optional[str] = None, roles: Optional[list[str]] = None
-) -> dict[str, Artifact]:
+def wheel_artifacts(system: Optional[str] = None, tools: bool = True) -> dict[str, Artifact]:
     """Return the pinned wheels of a system by requirement, `name==version`.
 
     Args:
         system: As in `pins`.
-        roles: Those of the lock that have the wheels; all without.
+        tools: With those that no image has.
 
     Raises:
         BringError: There are none for this system.
     """
     system = system or SYSTEM
     lock = read(HERE.parent / "python/lock.json")
-    names = {name for role in roles or lock["roles"] for name in lock["roles"][role]["packages"]}
+    roles = [role for name, role in lock["roles"].items() if name not in TOOLS]
+    names = {name for role in roles for name in role["packages"]}
     wheels = {
         f"{name}=={package['version']}": Artifact(wheel["file"], wheel["sha256"])
         for name, package in lock["packages"].items()
         for wheel in [package["wheels"].get(system)]
-        if wheel and (name in names or not roles)
+        if wheel and (tools or name in names)
     }
     if not wheels:
         raise BringError(f"nix/python/lock.json has no wheels for {system}")

@@ -334,12 +334,14 @@ def test_for_images_of_the_other_system_only_what_they_are_made_of_is_brought(
     both, brought, monkeypatch
 ):
     asked = []
-    monkeypatch.setattr(bring, "bring_wheels", lambda *what: asked.append(what) or [])
+    monkeypatch.setattr(
+        bring, "bring_wheels", lambda *what, **more: asked.append((what, more)) or []
+    )
     names = [artifact.name for artifact in bring.foreign()]
     assert brought == [("trixie", {"libc6", "locale", "notices", "python", "tini"}, OTHER)]
     assert "libc6_2.41-1_arm64.deb" in names
     assert "tini_1.1-1_arm64.deb" in names
-    assert asked == [(OTHER, pins.IMAGE_ROLES)]
+    assert asked == [((OTHER,), {"tools": False})]
 
 
 def test_a_pin_that_aged_for_one_system_stays_for_the_other(both):
