@@ -31,7 +31,7 @@ EDITED = "src/dagma/defs/recipes/normalize.py"
 #: A small dependency of the user code, of pure Python, with many versions that the others take.
 BUMPED = "smart-open"
 #: What our images leave out of the package: the code that runs a stack.
-NOT_SERVED = ("cli.py", "stack", "__pycache__")
+NOT_SERVED = ("cli", "stack", "__pycache__")
 #: Image of the peer -> dependency groups and extras, as uv.lock and lock.json name them.
 PEER_IMAGES = {
     "user-code": ["dagma", "mlflow", "parquet", "postgres", "qdrant", "example"],
