@@ -97,6 +97,7 @@ let
       {
         "pyproject.toml" = ../pyproject.toml;
         "nix/image" = ./image;
+        "tests/platform_client.py" = ../tests/platform_client.py;
         "tests/small_layouts.py" = ../tests/small_layouts.py;
         "tests/image/test_push.py" = ../tests/image/test_push.py;
         "tests/image/test_attach.py" = ../tests/image/test_attach.py;
