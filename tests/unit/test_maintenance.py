@@ -55,7 +55,7 @@ def start(tmp_path):
         loaded = settings.load({"DAGMA_HOME": str(tmp_path / "h"), **values})
         services, _ = topology.members("minimal", loaded.settings)
         environ = environment.of_services(loaded, services, os.environ)
-        then = "from dagma.stack import maintenance; maintenance.DELAY = 0.1; maintenance.main()"
+        then = "from dagma.stack.upkeep import maintenance as m; m.DELAY = 0.1; m.main()"
         process = subprocess.Popen(
             [sys.executable, "-c", before + then], env=environ, stdout=subprocess.PIPE, text=True
         )
