@@ -1,5 +1,6 @@
 """Whether client and server fit, and where the dashboard is."""
 
+import urllib.request
 from importlib.metadata import version
 
 import pytest
@@ -59,6 +60,13 @@ def test_the_stacks_own_server_is_asked_where_it_runs_and_no_other_is_named(load
         assert own in QDRANT.problem(loaded(QDRANT_PORT=port), ["postgres", "qdrant"])
         assert QDRANT.problem(loaded(QDRANT_PORT=port), ["postgres"]) is None
         assert QDRANT.problem(loaded(QDRANT_PORT=port, QDRANT_URL=other), ["qdrant"]) is None
+
+
+def test_a_proxy_that_the_environment_named_once_is_not_kept(loaded, monkeypatch):
+    kept = urllib.request.build_opener(urllib.request.ProxyHandler({"http": "http://127.0.0.1:1"}))
+    monkeypatch.setattr(urllib.request, "_opener", kept)
+    with says({"title": "qdrant", "version": NEAR}) as url:
+        assert qdrant.Server(loaded(), url).version() == NEAR
 
 
 def test_a_password_in_the_address_is_not_shown(loaded):

@@ -300,12 +300,13 @@ class Server:
 
     def ask(self, method: str, path: str, seconds: float) -> Any:  # noqa: ANN401 - what urllib returns
         """The answer, a file; raises OSError."""
-        from urllib.request import Request, urlopen  # for those who ask only
+        from urllib.request import Request, build_opener  # for those who ask only
 
         from dagma.stack import direct
 
         request = Request(self.url + path, headers=self._headers, method=method)
-        opened = direct.opened if self._own else urlopen
+        # Not `urlopen`, which keeps the proxy that the environment named at its first call.
+        opened = direct.opened if self._own else build_opener().open
         return opened(request, timeout=seconds)
 
     def version(self) -> str | None:
