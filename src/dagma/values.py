@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dagma.errors import SettingsError
 
@@ -158,6 +158,8 @@ def checked(name: str, kind: Any, value: str, *, secret: bool = False) -> Any:  
     Raises:
         SettingsError: It is of another kind.
     """
+    from pydantic import TypeAdapter, ValidationError  # the stack's commands need neither
+
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:

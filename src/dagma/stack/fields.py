@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 #: Who takes a changed setting while the stack runs: no service, since every command reads it; none
 #: by itself, since it is for all of them or stands in the topology; or some, by their names.
@@ -10,6 +10,13 @@ AT_ONCE: tuple[str, ...] = ()
 STACK = ("stack",)
 #: Who reads what is for assets.
 USER_CODE = ("user_code",)
+
+
+class Part(BaseModel):
+    """The settings of one owner; only the table that joins all parts is ever validated."""
+
+    # A part by itself needs no schema, which costs every command as much as that of the table.
+    model_config = ConfigDict(defer_build=True)
 
 
 def setting(

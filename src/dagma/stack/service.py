@@ -175,10 +175,6 @@ class Service:
         """
         return {}
 
-    def changed_secrets(self, settings: "Settings") -> dict[str, tuple[str, ...]]:
-        """Secret settings that are not what its files hold, and who takes them, as of settings."""
-        return {}
-
     def serve(self) -> None:
         """Become its process, where the topology starts `dagma.stack.services`."""
         raise NotImplementedError(self.name)

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 
 from dagma import values
 from dagma.errors import SettingsError
 from dagma.stack import dotenv_file, services
-from dagma.stack.fields import AT_ONCE, STACK, secret, setting
+from dagma.stack.fields import AT_ONCE, STACK, Part, secret, setting
 from dagma.stack.services.postgres import SUPERUSER, TEMPLATES
 
 
-class Platform(BaseModel):
+class Platform(Part):
     """What a user can set about the stack as a whole."""
 
     home: values.InstanceDirectory = setting(
@@ -87,7 +87,7 @@ class Platform(BaseModel):
     )
 
 
-class OfCode(BaseModel):
+class OfCode(Part):
     """What the kit and the example read; the stack hands it on."""
 
     analytics_url: values.DatabaseUrl | None = setting(

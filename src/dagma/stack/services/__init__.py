@@ -3,7 +3,7 @@
 A new service is a module here, a line below, and a process in ``process-compose.yaml``.
 """
 
-from dagma.stack.service import Application, Process, Service
+from dagma.stack.service import Process, Service
 from dagma.stack.services.dagster import Dagster, DagsterSettings
 from dagma.stack.services.maintenance import Maintenance, MaintenanceSettings
 from dagma.stack.services.mlflow import Mlflow, MlflowSettings
@@ -23,5 +23,3 @@ class ServiceSettings(
 PROCESSES: dict[str, tuple[Process, Service]] = {
     process.name: (process, service) for service in ALL for process in service.processes
 }
-
-__all__ = ["ALL", "PROCESSES", "Application", "ServiceSettings"]

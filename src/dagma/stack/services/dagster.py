@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from dagma import values
 from dagma.errors import PreflightError
 from dagma.private import write_private
-from dagma.stack.fields import STACK, setting
+from dagma.stack.fields import STACK, Part, setting
 from dagma.stack.layout import Layout
 from dagma.stack.service import Application, Process, Service, Tree, database_url
 
@@ -39,7 +37,7 @@ _DAEMON = ("daemon",)
 _PROCESSES = ("user_code", "webserver", "daemon")
 
 
-class DagsterSettings(BaseModel):
+class DagsterSettings(Part):
     """What a user can set about Dagster."""
 
     dagster_home: values.InstanceDirectory | None = setting(

@@ -6,10 +6,8 @@ The process itself is `dagma.stack.upkeep.maintenance`, which imports none of th
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from dagma import values
-from dagma.stack.fields import setting
+from dagma.stack.fields import Part, setting
 from dagma.stack.service import Process, Service, text
 from dagma.stack.upkeep import maintenance
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 _PROCESS = ("maintenance",)
 
 
-class MaintenanceSettings(BaseModel):
+class MaintenanceSettings(Part):
     """What a user can set about backups and what is kept."""
 
     backups: values.Directory | None = setting(

@@ -13,10 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from dagma import values
-from dagma.stack.fields import STACK, setting
+from dagma.stack.fields import STACK, Part, setting
 from dagma.stack.service import Application, Process, Service, Tree, database_url, probe_host, text
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ TOKEN_SHOWN = "MLFLOW_TRACKING_AUTH"
 _SERVER = ("mlflow",)
 
 
-class MlflowSettings(BaseModel):
+class MlflowSettings(Part):
     """What a user can set about MLflow."""
 
     mlflow_port: values.Port = setting("MLFLOW_PORT", 5000, "Port of MLflow.", taken_by=STACK)

@@ -13,12 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pydantic import BaseModel
-
 from dagma import private, values
 from dagma.errors import DatabaseError
 from dagma.stack import disk
-from dagma.stack.fields import STACK, secret, setting
+from dagma.stack.fields import STACK, Part, secret, setting
 from dagma.stack.layout import Layout
 from dagma.stack.service import Process, Service
 
@@ -47,7 +45,7 @@ _INITDB = (
 )
 
 
-class PostgresSettings(BaseModel):
+class PostgresSettings(Part):
     """What a user can set about PostgreSQL."""
 
     postgres_port: values.Port = setting(

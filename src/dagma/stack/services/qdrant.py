@@ -17,12 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from dagma import values
 from dagma.errors import BackupError, PreflightError
 from dagma.private import write_private
-from dagma.stack.fields import STACK, setting
+from dagma.stack.fields import STACK, Part, setting
 from dagma.stack.layout import Layout
 from dagma.stack.service import Finding, Process, Say, Service, Tree, probe_host, text
 
@@ -50,7 +48,7 @@ _VERSION = re.compile(r"\b(\d+)\.(\d+)\.\d+\S*")
 _SERVER = ("qdrant",)
 
 
-class QdrantSettings(BaseModel):
+class QdrantSettings(Part):
     """What a user can set about Qdrant."""
 
     qdrant_port: values.Port = setting("QDRANT_PORT", 6333, "HTTP port of Qdrant.", taken_by=STACK)
