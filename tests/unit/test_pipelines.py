@@ -162,18 +162,22 @@ def test_a_function_that_returns_other_outputs_fails_its_step(written, tmp_path)
     assert "the keys known, others, and returned known, unknown" in said
 
 
-def test_a_mistake_in_a_defs_yaml_is_named_with_file_and_line(tmp_path):
-    shutil.copytree(ROOT / "src/dagma", tmp_path / "dagma")
-    path = tmp_path / "dagma/defs/pipelines/dice/defs.yaml"
-    path.write_text(path.read_text().replace("roll.second", "roll.third"))
-    code = "from dagma.definitions import defs; defs().get_repository_def()"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+def with_definitions(folder, code):
+    """Run code with the definitions of the copy of the package that is in a folder."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", f"from dagma.definitions import defs; {code}"],
+        env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_mistake_in_a_defs_yaml_is_named_with_file_and_line(tmp_path):
+    shutil.copytree(ROOT / "src/dagma", tmp_path / "dagma")
+    path = tmp_path / "dagma/defs/pipelines/dice/defs.yaml"
+    path.write_text(path.read_text().replace("roll.second", "roll.third"))
+    done = with_definitions(tmp_path, "defs().get_repository_def()")
     assert f"{path}:12, attributes.steps.total.inputs.second" in done.stderr, done.stderr[-2000:]
 
 
@@ -189,14 +193,7 @@ def as_formerly(path):
 def test_a_file_with_the_components_former_name_still_loads(tmp_path):
     shutil.copytree(ROOT / "src/dagma", tmp_path / "dagma")
     as_formerly(tmp_path / "dagma/defs/pipelines/dice/defs.yaml")
-    code = "from dagma.definitions import defs; print(defs().resolve_job_def('dice').name)"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = with_definitions(tmp_path, "print(defs().resolve_job_def('dice').name)")
     assert done.stdout.strip() == "dice", done.stderr[-2000:]
 
 

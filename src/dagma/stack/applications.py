@@ -21,7 +21,7 @@ def applications(chosen: Settings, running: Iterable[str] | None = None) -> list
         chosen: The stack's settings.
         running: The processes; without them, all.
     """
-    found = [one for service in services.ALL for one in service.applications(chosen)]
+    found = services.applications(chosen)
     if running is None:
         return found
     among = {*topology.GROUPS["minimal"], *running}

@@ -8,7 +8,6 @@ from dagma import private
 from dagma.private import generate, pgpass_line, write_private
 from dagma.stack import services
 from dagma.stack.layout import Layout
-from dagma.stack.service import Application
 from dagma.stack.services.postgres import SUPERUSER
 from dagma.stack.settings import Settings
 
@@ -20,7 +19,7 @@ def ensure(layout: Layout, settings: Settings) -> None:
     """Make what is missing; a password that the user gave replaces the kept one."""
     private.directory(layout.secrets)
     layout.secrets.chmod(0o700)
-    for name in (SUPERUSER, *(one.name for one in _applications(settings))):
+    for name in (SUPERUSER, *(one.name for one in services.applications(settings))):
         if not (layout.secrets / name).exists():
             write_private(layout.secrets / name, generate())
     if settings.postgres_password and settings.postgres_password != read(layout, DAGSTER):
@@ -38,10 +37,6 @@ def read(layout: Layout, name: str) -> str:
 def _write_pgpass(layout: Layout, settings: Settings) -> None:
     lines = [
         pgpass_line(one.role, read(layout, one.name), settings.postgres_port)
-        for one in _applications(settings)
+        for one in services.applications(settings)
     ]
     write_private(layout.pgpass, "".join(lines))
-
-
-def _applications(settings: Settings) -> list[Application]:
-    return [one for service in services.ALL for one in service.applications(settings)]

@@ -279,8 +279,8 @@ def _check_together(settings: Settings) -> None:
                     f"{seen[port]} and {name} are both {port}: give each its own port."
                 )
             seen[port] = name
-    applications = [one for service in services.ALL for one in service.applications(settings)]
-    taken = {SUPERUSER, *(one.name for one in applications if one.name != "dagster")}
+    others = [one.name for one in services.applications(settings) if one.name != "dagster"]
+    taken = {SUPERUSER, *others}
     if settings.postgres_user in taken:
         raise SettingsError(
             f"POSTGRES_USER is {settings.postgres_user!r}, a role of the stack itself: choose another."

@@ -3,12 +3,17 @@
 A new service is a module here, a line below, and a process in ``process-compose.yaml``.
 """
 
-from dagma.stack.service import Process, Service
+from typing import TYPE_CHECKING
+
+from dagma.stack.service import Application, Process, Service, Tree
 from dagma.stack.services.dagster import Dagster, DagsterSettings
 from dagma.stack.services.maintenance import Maintenance, MaintenanceSettings
 from dagma.stack.services.mlflow import Mlflow, MlflowSettings
 from dagma.stack.services.postgres import Postgres, PostgresSettings
 from dagma.stack.services.qdrant import Qdrant, QdrantSettings
+
+if TYPE_CHECKING:
+    from dagma.stack.settings import Settings
 
 ALL: tuple[Service, ...] = (Postgres(), Dagster(), Mlflow(), Qdrant(), Maintenance())
 
@@ -23,3 +28,11 @@ class ServiceSettings(
 PROCESSES: dict[str, tuple[Process, Service]] = {
     process.name: (process, service) for service in ALL for process in service.processes
 }
+
+#: The directories whose files are in a backup.
+TREES: tuple[Tree, ...] = tuple(tree for service in ALL for tree in service.trees)
+
+
+def applications(settings: "Settings") -> list[Application]:
+    """The databases of all services, and their roles."""
+    return [application for service in ALL for application in service.applications(settings)]

@@ -42,8 +42,6 @@ SNAPSHOT = f"{PART}/storage.snapshot"
 SNAPSHOTS = "/snapshots"
 #: Seconds that the server may take for a snapshot.
 SNAPSHOT_PATIENCE = 3600.0
-#: Bytes copied at one time.
-CHUNK = 1 << 20
 _VERSION = re.compile(r"\b(\d+)\.(\d+)\.\d+\S*")
 _SERVER = ("qdrant",)
 
@@ -204,8 +202,8 @@ class Qdrant(Service):
             server = Server(stack.loaded, other)
             return [_fits(server.version(), f"at {server.shown}")]
         if ours is None:
-            text = "No qdrant server: assets use the embedded engine in QDRANT_PATH."
-            return [Finding("WARN", text)]
+            none = "No qdrant server: assets use the embedded engine in QDRANT_PATH."
+            return [Finding("WARN", none)]
         running = Server(stack.loaded).version() if stack.running() else None
         return [_fits(running or program_version(ours), ours)]
 
@@ -330,6 +328,8 @@ def _token(chosen: "Settings") -> str | None:
 
 def _snapshot(server: Server, file: IO[bytes]) -> None:
     """Let the server make a snapshot, copy it, and remove it there."""
+    from dagma.stack.upkeep.archive import CHUNK
+
     with server.ask("POST", SNAPSHOTS, SNAPSHOT_PATIENCE) as answer:
         name = json.load(answer)["result"]["name"]
     path = f"{SNAPSHOTS}/{urllib.parse.quote(name)}"

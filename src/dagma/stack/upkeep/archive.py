@@ -24,7 +24,7 @@ FORMAT: Final = 1
 #: The last member.
 MANIFEST = "manifest.json"
 #: What the names of all other members begin with.
-PARTS = ("databases", *(t.folder.split("/")[0] for one in services.ALL for t in one.trees))
+PARTS = ("databases", *(tree.folder.split("/")[0] for tree in services.TREES))
 #: Bytes read at one time.
 CHUNK = 1 << 20
 

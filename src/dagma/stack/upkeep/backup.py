@@ -87,19 +87,18 @@ def _place(stack: Stack, directory: Path) -> None:
             )
 
 
-def trees(settings: Settings) -> list[Tree]:
+def trees(settings: Settings) -> tuple[Tree, ...]:
     """The directories of a backup.
 
     Raises:
         BackupError: One of them holds the state directory.
     """
-    found = [tree for service in services.ALL for tree in service.trees]
-    for path in (tree.path(settings) for tree in found):
+    for path in (tree.path(settings) for tree in services.TREES):
         if settings.home.resolve().is_relative_to(path.resolve()):
             raise BackupError(
                 f"{path} holds DAGMA_HOME and cannot be told apart: move one of them."
             )
-    return found
+    return services.TREES
 
 
 def _write(stack: Stack, directory: Path, say: Say) -> Path:

@@ -160,7 +160,7 @@ def _beside(loaded: Loaded) -> Loaded:
     settings = loaded.settings
     home = settings.home.resolve()
     moved: dict[str, Path] = {"home": _unfinished(home)}
-    for name in (tree.setting for service in services.ALL for tree in service.trees):
+    for name in (tree.setting for tree in services.TREES):
         if name is None or (path := getattr(settings, name)) is None:
             continue
         path = path.resolve()
