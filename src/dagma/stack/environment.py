@@ -34,7 +34,8 @@ def of_services(loaded: Loaded, names: Iterable[str], environ: Mapping[str, str]
     inherited = {k: v for k, v in environ.items() if not k.startswith("PC_")}
     made = exports(loaded, names, environ)
     whole = inherited | made | {MARKER: str(loaded.settings.home)}
-    return {name: value for name, value in whole.items() if name not in secrets()}
+    hidden = secrets()
+    return {name: value for name, value in whole.items() if name not in hidden}
 
 
 def of_start(
@@ -109,7 +110,8 @@ def exported_by_dagma(environ: Mapping[str, str]) -> list[str]:
 def _set(settings: Settings) -> dict[str, str]:
     """Every setting that has a value, as text; secrets are handed out in files only."""
     values = settings.model_dump(by_alias=True, exclude_none=True)
-    return {n: text(values[n]) for n in table() if n in values and n not in secrets()}
+    hidden = secrets()
+    return {n: text(values[n]) for n in table() if n in values and n not in hidden}
 
 
 def _addresses(settings: Settings, running: list[str]) -> dict[str, str]:
